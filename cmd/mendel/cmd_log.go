@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mendel/internal/view/terminal"
+)
+
+func logCommand() *cobra.Command {
+	var state, phase string
+	c := &cobra.Command{
+		Use:   "log TRIAL",
+		Short: "What a trial's phases printed",
+		Args:  exactly(1, "one trial id"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, r, err := openRun(state)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			t, err := trialOf(r, args[0])
+			if err != nil {
+				return err
+			}
+			measurements, err := r.Measurements(t.ID)
+			if err != nil {
+				return err
+			}
+			if len(measurements) == 0 {
+				return fmt.Errorf("trial %s has not been measured yet", t.ID)
+			}
+			s := terminal.StyleFor(os.Stdout)
+			for i, m := range measurements {
+				for _, p := range m.Phases {
+					if phase != "" && p.Phase != phase {
+						continue
+					}
+					title := "== " + p.Phase
+					if p.Seed >= 0 {
+						title += fmt.Sprintf(", seed %d", p.Seed)
+					}
+					if len(measurements) > 1 {
+						title += fmt.Sprintf(", measurement %d", i+1)
+					}
+					if p.OperatorOnly {
+						title += " (saw the questions: never shown to specialists)"
+					}
+					fmt.Println(s.Strong(title), s.Faint(fmt.Sprintf("%s, %.2f s, %d bytes", p.Ended, p.Wall, p.LogBytes)))
+					if p.Log == "" {
+						continue
+					}
+					text, err := r.Blob(p.Log)
+					if err != nil {
+						return err
+					}
+					os.Stdout.Write(text)
+					if n := len(text); n > 0 && text[n-1] != '\n' {
+						fmt.Println()
+					}
+				}
+			}
+			return nil
+		},
+	}
+	stateFlag(c, &state)
+	c.Flags().StringVar(&phase, "phase", "", "only this phase")
+	return c
+}

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mendel/internal/control"
+	"mendel/internal/lineage"
+	"mendel/internal/loop"
+	"mendel/internal/research"
+	"mendel/internal/view/terminal"
+)
+
+// runFlags are the flags of `mendel run` as they were typed.
+type runFlags struct {
+	state         string
+	resume        bool
+	trials        int
+	hours         float64
+	noImprovement float64
+	parallel      int
+	agents        string
+	noLineage     bool
+	roles         []string
+	proposer      string
+	seed          int64
+	site          string
+	unsandboxed   bool
+	plain         bool
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run TASK | run --resume [DIR]",
+		Short: "Search for a better recipe until a budget is used or you stop it",
+		Long: `Measures the task's starting recipe, then lets specialists improve it, one measured trial after
+another, until a budget is used, nobody has anything more to propose, or you stop it.
+
+TASK is a task's directory, or the name of one in ./tasks. Ctrl-C, SIGHUP and ` + "`mendel stop`" + `
+begin no new work and let running trials finish; a second Ctrl-C kills them. Nothing that was
+measured is lost, and --resume goes on: without new budgets under the old ones, with them under
+the new.`,
+		Example: `  mendel run tasks/airbench-cpu --trials 24
+  mendel run tasks/golf-cpu --hours 8 --parallel 2 --roles opt,arch
+  mendel run --resume --trials 48`,
+		Args: between(0, 1, "one task, or --resume with at most one run directory"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.resume {
+				return resumeRun(c, f, args)
+			}
+			if len(args) == 0 {
+				return research.Hinted(usageError{errors.New("mendel run needs a task")}, "mendel run tasks/airbench-cpu, or mendel run --resume")
+			}
+			return startRun(c, f, args[0])
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.state, "state", "", "directory for the run (default: runs/<task>-<date>-<n>)")
+	flags.BoolVar(&f.resume, "resume", false, "go on with a run: the one named, or the newest")
+	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials")
+	flags.Float64Var(&f.hours, "hours", 0, "stop after this many hours of supervision")
+	flags.Float64Var(&f.noImprovement, "no-improvement", 0, "stop after this many hours without a keep")
+	flags.IntVar(&f.parallel, "parallel", 0, "trials at a time (default: as many as the task's resources fit)")
+	flags.StringVar(&f.agents, "agents", "specialists", "specialists, generic:N or single")
+	flags.BoolVar(&f.noLineage, "no-lineage", false, "control arm: no session may see history")
+	flags.StringSliceVar(&f.roles, "roles", nil, "only these roles (default: all)")
+	flags.StringVar(&f.proposer, "proposer", "mutate", "who proposes: mutate")
+	flags.Int64Var(&f.seed, "seed", 1, "seed of the search and of the trials' seeds")
+	flags.StringVar(&f.site, "site", "", "what differs on this machine (default: <task>.site.yaml beside the task, or the user's)")
+	flags.BoolVar(&f.unsandboxed, "allow-unsandboxed", false, "run below the sandbox level that the task asks for; every report shows it")
+	flags.BoolVar(&f.plain, "plain", false, "plain lines also on a terminal")
+	c.MarkFlagDirname("state")
+	return c
+}
+
+// budgets reads the budgets that were typed. Zero means that a flag was not given.
+func (f runFlags) budgets() (research.Budgets, error) {
+	if f.trials < 0 || f.hours < 0 || f.noImprovement < 0 {
+		return research.Budgets{}, usageError{errors.New("a budget cannot be negative")}
+	}
+	hours := func(h float64) research.Duration { return research.Duration(h * float64(time.Hour)) }
+	return research.Budgets{Trials: f.trials, Time: hours(f.hours), NoImprovement: hours(f.noImprovement)}, nil
+}
+
+// startRun registers a new run and supervises it.
+func startRun(c *cobra.Command, f runFlags, name string) error {
+	budgets, err := f.budgets()
+	if err != nil {
+		return err
+	}
+	t, err := loadTask(name)
+	if err != nil {
+		return err
+	}
+	arm, agents, err := team(t, f)
+	if err != nil {
+		return err
+	}
+	bench, err := prepare(c.Context(), t, f.site, f.parallel, f.unsandboxed)
+	if err != nil {
+		return err
+	}
+	dir := f.state
+	if dir == "" {
+		if dir, err = newRunDir(t.Name, time.Now()); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, lineage.FileName)); err == nil {
+		return research.Hinted(fmt.Errorf("%s holds a run already", dir), "go on with it: mendel run --resume "+dir+"; or choose another --state")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return research.Hinted(fmt.Errorf("make the run's directory: %w", err), "choose a directory that you may write with --state")
+	}
+	lock, err := lineage.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	reg, blobs, err := registration(t, bench, f, arm, agents, budgets)
+	if err != nil {
+		return err
+	}
+	store, err := lineage.Create(dir, reg, blobs...)
+	if err != nil {
+		return err
+	}
+	return supervise(c, dir, store, t, bench, f, false)
+}
+
+// resumeRun goes on with a run as it was registered.
+func resumeRun(c *cobra.Command, f runFlags, args []string) error {
+	for _, flag := range []string{"agents", "no-lineage", "roles", "proposer", "seed", "allow-unsandboxed"} {
+		if c.Flags().Changed(flag) {
+			return research.Hinted(usageError{fmt.Errorf("--%s cannot change on --resume: the run registered it", flag)},
+				"start a new run for another arm; budgets and --parallel may change")
+		}
+	}
+	budgets, err := f.budgets()
+	if err != nil {
+		return err
+	}
+	dir, err := chosenRun(append(args, f.state)...)
+	if err != nil {
+		return err
+	}
+	lock, err := lineage.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	store, err := lineage.Open(dir)
+	if err != nil {
+		return err
+	}
+	reg, err := store.Registration()
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	t, err := registeredTask(reg)
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	site := f.site
+	if site == "" {
+		site = reg.Site
+	}
+	if f.parallel == 0 {
+		f.parallel = reg.Parallel
+	}
+	bench, err := prepare(c.Context(), t, site, f.parallel, reg.Unsandboxed)
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	if budgets != (research.Budgets{}) {
+		if _, err := store.Append(c.Context(), research.BudgetChanged{Budgets: budgets, By: "resume"}); err != nil {
+			return errors.Join(err, store.Close())
+		}
+	}
+	return supervise(c, dir, store, t, bench, f, true)
+}
+
+// registeredTask loads the task of a run, and refuses it when it is not the same any more.
+func registeredTask(reg research.Registration) (*taskPackage, error) {
+	t, err := loadTask(reg.Task.Dir)
+	if err != nil {
+		return nil, err
+	}
+	changed := ""
+	switch {
+	case t.EvaluatorHash != reg.Task.Evaluator:
+		changed = "its evaluator"
+	case t.Hash != reg.Task.Hash:
+		changed = "the task"
+	default:
+		return t, nil
+	}
+	return nil, research.Hinted(fmt.Errorf("%s changed since this run was registered (%s, now %s): old and new scores could not be compared",
+		changed, reg.Task.Hash.Short(), t.Hash.Short()),
+		"put "+reg.Task.Dir+" back as it was, or start a new run")
+}
+
+// supervise runs the loop, with someone watching, to its end.
+func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackage, bench *workbench, f runFlags, resumed bool) (err error) {
+	defer func() { err = errors.Join(err, store.Close()) }()
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	started, err := store.Head()
+	if err != nil {
+		return err
+	}
+	config, closeConfig, err := bench.loopConfig(absolute, store, t, resumed)
+	if err != nil {
+		return err
+	}
+	defer closeConfig()
+	l, err := loop.New(config)
+	if err != nil {
+		return err
+	}
+	server, err := control.Serve(absolute, l)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+
+	stops, interrupt := interrupts(c.Context())
+	defer stops.release()
+	type outcome struct {
+		ending loop.Ending
+		err    error
+	}
+	result := make(chan outcome, 1)
+	done := make(chan struct{})
+	announce(dir, t, bench, resumed)
+	go func() {
+		ending, err := l.Run(stops.stop, stops.kill)
+		result <- outcome{ending, err}
+		close(done)
+	}()
+	watchErr := watch(c.Context(), store, dir, started.Seq, l, interrupt, done, f.plain)
+	o := <-result
+	if o.err != nil {
+		return research.Hinted(o.err, hintOr(o.err, "what was measured is safe; go on with: mendel run --resume "+dir))
+	}
+	if err := summarize(c.Context(), store.Reader, dir, o.ending); err != nil {
+		return err
+	}
+	if o.ending.Interrupted && stops.stop.Err() != nil {
+		return exitCode(exitInterrupted)
+	}
+	return watchErr
+}
+
+func hintOr(err error, other string) string {
+	if hint := research.Hint(err); hint != "" {
+		return hint
+	}
+	return other
+}
+
+// announce says what begins, before the first result can take a while.
+func announce(dir string, t *taskPackage, b *workbench, resumed bool) {
+	verb := "run"
+	if resumed {
+		verb = "resuming"
+	}
+	s := terminal.StyleFor(os.Stdout)
+	fmt.Printf("%s %s: %s\n", verb, s.Strong(dir), t.Title)
+	fmt.Printf("  sandbox %s; %s\n", terminal.SandboxText(b.note), b.environment)
+	if b.below {
+		fmt.Printf("  %s the task asks for %s: recipe code could reach what it should not\n", s.Bad("warning:"), t.Sandbox)
+	}
+}
+
+// watch shows the run until done: a screen on a terminal, plain lines elsewhere.
+func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l *loop.Loop, interrupt func(), done <-chan struct{}, plain bool) error {
+	if !plain && terminal.IsTerminal(os.Stdout) && terminal.IsTerminal(os.Stdin) {
+		screen := terminal.Screen{
+			Reader: store.Reader, Dir: dir, Live: l.Live, Interrupt: interrupt,
+			Style: terminal.StyleFor(os.Stdout), Now: time.Now,
+		}
+		return screen.Show(ctx, done)
+	}
+	return terminal.Follow(ctx, store.Reader, os.Stdout, after, done, terminal.StyleFor(os.Stdout))
+}
+
+// summarize says what came of it and what to type next.
+func summarize(ctx context.Context, r *lineage.Reader, dir string, ending loop.Ending) error {
+	o, err := terminal.Collect(r, dir, nil, 0)
+	if err != nil {
+		return err
+	}
+	s := terminal.StyleFor(os.Stdout)
+	fmt.Printf("\n%s\n", s.Strong("ended: "+ending.Reason))
+	terminal.WriteSummary(os.Stdout, o, s)
+	name := dir
+	if newest, err := newestRun(); err == nil && newest == filepath.Clean(dir) {
+		name = ""
+	}
+	at := func(verb, flag string) string {
+		if name == "" {
+			return "mendel " + verb
+		}
+		return strings.TrimRight("mendel "+verb+" "+flag+name, " ")
+	}
+	fmt.Printf("\nlineage  %s\nhead     %s\n", filepath.Join(dir, lineage.FileName), o.Head)
+	fmt.Println("next")
+	if o.Incumbent != nil {
+		fmt.Printf("  %-38s what the best trial changed, and by how much\n", at("show "+o.Incumbent.ID.String(), "--state "))
+		fmt.Printf("  %-38s\n", at("diff 000 "+o.Incumbent.ID.String(), "--state "))
+	}
+	fmt.Printf("  %-38s who descends from whom\n", at("tree", "--state "))
+	fmt.Printf("  %-38s check that nothing was altered\n", "mendel verify "+dir)
+	fmt.Printf("  %-38s go on\n", fmt.Sprintf("mendel run --resume %s --trials %d", dir, ending.Trials+max(ending.Trials, 10)))
+	return nil
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mendel/internal/lineage"
+	"mendel/internal/research"
+	"mendel/internal/view/terminal"
+)
+
+func verifyCommand() *cobra.Command {
+	var opts lineage.Options
+	var head string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Recompute the chain, the tables and every verdict of a run",
+		Long: `Recomputes a run's hash chain, its stored contents, the tables projected from its events and
+every verdict, and names what does not fit. With --head, the head that the end of the run
+printed, a file that was cut short or rewritten as a whole shows too.`,
+		Args: between(0, 1, "at most one directory or run file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := chosenRun(args...)
+			if err != nil {
+				return err
+			}
+			if head != "" {
+				if opts.Head, err = lineage.ParseHead(head); err != nil {
+					return usageError{err}
+				}
+			}
+			report, err := lineage.Verify(path, opts)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				if err := writeJSON(report); err != nil {
+					return err
+				}
+			} else {
+				writeReport(report)
+			}
+			if len(report.Findings) > 0 {
+				return exitCode(exitFailed)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&head, "head", "", "the head that the run must have")
+	c.Flags().Int64Var(&opts.UpTo, "upto", 0, "check only events up to this number")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func writeReport(report lineage.Report) {
+	if len(report.Findings) == 0 {
+		s := terminal.StyleFor(os.Stdout)
+		fmt.Printf("%s: %s: %d events, %d trials, %d stored contents, every verdict recomputed\nhead %s\n",
+			report.Path, s.Good("intact"), report.Events, report.Trials, report.Blobs, report.Head)
+		return
+	}
+	s := terminal.StyleFor(os.Stderr)
+	const shown = 10
+	for i, f := range report.Findings {
+		if i == shown {
+			fmt.Fprintf(os.Stderr, "mendel: … and %d more\n", len(report.Findings)+report.Omitted-shown)
+			break
+		}
+		fmt.Fprintf(os.Stderr, "mendel: %s %s: %s\n", s.Bad("error:"), report.Path, f)
+	}
+	if hint := research.Hint(report.Err()); hint != "" {
+		fmt.Fprintf(os.Stderr, "mendel: %s %s\n", s.Strong("hint:"), hint)
+	}
+}

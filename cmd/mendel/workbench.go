@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mendel/internal/lineage"
+	"mendel/internal/loop"
+	"mendel/internal/measure/bundle"
+	"mendel/internal/measure/executor/local"
+	"mendel/internal/measure/runner"
+	"mendel/internal/measure/sandbox"
+	"mendel/internal/propose/provider/mutate"
+	"mendel/internal/propose/session"
+	"mendel/internal/research"
+	"mendel/internal/task"
+)
+
+type taskPackage = task.Task
+
+// loadTask finds a task by its directory, or by its name in ./tasks.
+func loadTask(name string) (*taskPackage, error) {
+	dir := name
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && !strings.ContainsRune(name, os.PathSeparator) {
+		dir = filepath.Join("tasks", name)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "task.yaml")); err != nil {
+		return nil, research.Hinted(fmt.Errorf("%s is not a task: it has no task.yaml", name),
+			"name a task's directory; `mendel task new NAME` makes one")
+	}
+	return task.Load(dir)
+}
+
+// A workbench is what this machine lends to a run: sandbox, environment, site.
+type workbench struct {
+	host        *sandbox.Host
+	note        research.SandboxNote
+	below       bool // the sandbox is weaker than the task asks for
+	site        bundle.Site
+	sitePath    string
+	siteDigest  research.Hash
+	environment string // one line for people
+	cacheDir    string
+	self        string
+	parallel    int
+}
+
+// prepare finds out what this machine offers for a task, and refuses what it does not offer.
+func prepare(ctx context.Context, t *taskPackage, siteFlag string, parallel int, unsandboxed bool) (*workbench, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	b := &workbench{self: self, parallel: parallel}
+	if err := b.findSite(t, siteFlag); err != nil {
+		return nil, err
+	}
+	b.host = sandbox.Probe(ctx)
+	b.host.Remember(b.cacheDir)
+	b.note = research.SandboxNote{
+		Level: string(b.host.Level), Memory: string(b.host.Memory),
+		Processes: string(b.host.Processes), Disk: string(b.host.Disk),
+	}
+	required, err := sandbox.ParseLevel(t.Sandbox)
+	if err != nil {
+		return nil, err
+	}
+	if b.below = !b.host.Level.AtLeast(required); b.below && !unsandboxed {
+		return nil, research.Hinted(fmt.Errorf("this machine isolates recipes only to the level %q, and the task asks for %q", b.host.Level, required),
+			"`mendel doctor` says how to get more; --allow-unsandboxed runs all the same, and every report shows it")
+	}
+	if b.environment, err = runner.Environment(ctx, b.spec(t)); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *workbench) findSite(t *taskPackage, flag string) error {
+	file, err := task.FindSite(t.Dir, flag)
+	if err != nil {
+		return err
+	}
+	if b.cacheDir, err = cacheDir(); err != nil {
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	s, err := task.LoadSite(file)
+	if err != nil {
+		return err
+	}
+	b.sitePath, b.siteDigest = file, s.Digest
+	b.site = bundle.Site{Python: s.Python, Devices: s.Devices, Env: s.Env, Editable: make(map[string]string)}
+	for _, m := range s.Mounts {
+		b.site.Mounts = append(b.site.Mounts, bundle.Mount(m))
+	}
+	for _, e := range s.Editable {
+		b.site.Editable[e.Path] = path.Join("/recipe", filepath.ToSlash(e.Recipe))
+	}
+	for i, d := range t.Data {
+		if here, ok := s.Data[d.Name]; ok {
+			t.Data[i].Path = here
+		}
+	}
+	if s.CacheDir != "" {
+		b.cacheDir = s.CacheDir
+	}
+	return nil
+}
+
+func cacheDir() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", research.Hinted(fmt.Errorf("no directory for caches: %w", err), "set HOME or XDG_CACHE_HOME")
+	}
+	return filepath.Join(base, "mendel"), nil
+}
+
+// spec is what runner needs to know of a task apart from any attempt.
+func (b *workbench) spec(t *taskPackage) bundle.Spec {
+	s := loop.SpecOf(t)
+	s.Site, s.Self, s.CacheDir = b.site, b.self, b.cacheDir
+	return s
+}
+
+// loopConfig wires the parts of a run together.
+func (b *workbench) loopConfig(dir string, store *lineage.Store, t *taskPackage, resumed bool) (loop.Config, func(), error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return loop.Config{}, nil, err
+	}
+	gate := &local.Gate{}
+	exec, err := local.New(local.Options{Self: b.self, Parallel: b.slots(t), Gate: gate, PrivateMounts: b.host.PrivateMounts})
+	if err != nil {
+		return loop.Config{}, nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return loop.Config{}, nil, errors.Join(err, exec.Close())
+	}
+	return loop.Config{
+			Dir: dir, Task: t, Store: store, Executor: exec,
+			Proposers: map[string]session.Proposer{"mutate": mutate.Proposer{}},
+			Bench:     &freeTools{gate: gate, host: b.host, spec: b.spec(t), evaluator: t.Evaluator.Dir},
+			Site:      b.site, Self: b.self, CacheDir: b.cacheDir,
+			PID: os.Getpid(), Host: hostname, Resumed: resumed,
+			Stagger: 200 * time.Millisecond,
+			Now:     time.Now, Token: newToken,
+			Log: slog.New(slog.NewTextHandler(log, nil)),
+		}, func() {
+			exec.Close()
+			log.Close()
+		}, nil
+}
+
+// slots is how many trials run at a time: what was asked for, or as many as fit without sharing.
+func (b *workbench) slots(t *taskPackage) int {
+	if b.parallel > 0 {
+		return b.parallel
+	}
+	here, err := local.Detect()
+	if err != nil {
+		return 1
+	}
+	return max(1, here.Fits(loop.ResourcesOf(t)))
+}
+
+func newToken() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// freeTools runs checks and read-only command lines for sessions, never while an exclusive
+// trial is being timed.
+type freeTools struct {
+	gate      *local.Gate
+	host      *sandbox.Host
+	spec      bundle.Spec
+	evaluator string
+}
+
+func (f *freeTools) Check(ctx context.Context, name, treeDir string) (session.CheckResult, error) {
+	return f.quietly(ctx, func() (runner.CheckResult, error) {
+		return runner.Check(ctx, f.host, f.spec, name, treeDir, f.evaluator)
+	})
+}
+
+func (f *freeTools) Shell(ctx context.Context, treeDir, script string) (session.CheckResult, error) {
+	return f.quietly(ctx, func() (runner.CheckResult, error) { return runner.Shell(ctx, f.host, f.spec, treeDir, script) })
+}
+
+func (f *freeTools) quietly(ctx context.Context, run func() (runner.CheckResult, error)) (session.CheckResult, error) {
+	release, err := f.gate.Shared(ctx)
+	if err != nil {
+		return session.CheckResult{}, err
+	}
+	defer release()
+	r, err := run()
+	output := r.Output
+	if !r.OK && r.Ending != "" {
+		output = strings.TrimRight(output, "\n") + "\n[" + r.Ending + "]\n"
+	}
+	return session.CheckResult{OK: r.OK, Output: output, CPU: r.CPU, Wall: r.Wall}, err
+}

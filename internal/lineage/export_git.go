@@ -1,0 +1,177 @@
+package lineage
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"mendel/internal/research"
+)
+
+// ExportGit writes the lineage as a stream for `git fast-import`: every trial is a commit on its
+// parent, under the tag trial/NNN, with its verdict as a note in refs/notes/verdicts; main is the
+// incumbent (the baseline while there is none). So `git log --graph --all --notes=verdicts` shows
+// the search, and `git diff trial/003 trial/007` two of its trials.
+func (r *Reader) ExportGit(w io.Writer) error {
+	return r.Snapshot(func(r *Reader) error {
+		g := gitStream{w: bufio.NewWriter(w), r: r, blobs: map[research.Hash]int{}}
+		g.printf("feature done\n")
+		if err := r.each(g.trial); err != nil {
+			return err
+		}
+		if err := g.notes(); err != nil {
+			return err
+		}
+		if err := g.main(); err != nil {
+			return err
+		}
+		g.printf("done\n")
+		return g.w.Flush()
+	})
+}
+
+// A gitStream writes one fast-import stream. Trial n has mark n+1; blobs have marks from
+// firstBlob, so that neither must be looked up for the other.
+type gitStream struct {
+	w     *bufio.Writer
+	r     *Reader
+	blobs map[research.Hash]int
+	last  research.Trial
+	any   bool
+}
+
+const firstBlob = 1 << 30
+
+// printf leaves errors to the writer, which keeps the first one for Flush.
+func (g *gitStream) printf(format string, args ...any) { fmt.Fprintf(g.w, format, args...) }
+
+func (g *gitStream) data(text string) { g.printf("data %d\n%s\n", len(text), text) }
+
+func commitMark(id research.TrialID) int { return int(id) + 1 }
+
+func (g *gitStream) trial(t research.Trial) error {
+	files, err := g.r.Manifest(t.Proposal.Tree)
+	if err != nil {
+		return fmt.Errorf("trial %s: %w", t.ID, err)
+	}
+	for _, f := range files {
+		if err := g.blob(f.Hash); err != nil {
+			return fmt.Errorf("trial %s: %s: %w", t.ID, f.Path, err)
+		}
+	}
+	g.any, g.last = true, t
+	who := fmt.Sprintf("%s <%s@mendel>", gitName(t.Proposal.Role), gitName(t.Proposal.Role))
+	when := fmt.Sprintf("%d +0000", t.SubmittedAt.Unix())
+	g.printf("commit refs/tags/trial/%s\nmark :%d\nauthor %s %s\ncommitter %s %s\n", t.ID, commitMark(t.ID), who, when, who, when)
+	g.data(message(t))
+	if t.ID != research.Baseline {
+		g.printf("from :%d\n", commitMark(t.Proposal.Parent))
+	}
+	g.printf("deleteall\n")
+	for _, f := range files {
+		g.printf("M 100%03o :%d %s\n", f.Mode&0o777, g.blobs[f.Hash], gitPath(f.Path))
+	}
+	g.printf("\n")
+	return nil
+}
+
+func (g *gitStream) blob(hash research.Hash) error {
+	if _, written := g.blobs[hash]; written {
+		return nil
+	}
+	data, err := g.r.Blob(hash)
+	if err != nil {
+		return err
+	}
+	g.blobs[hash] = firstBlob + len(g.blobs)
+	g.printf("blob\nmark :%d\ndata %d\n", g.blobs[hash], len(data))
+	g.w.Write(data)
+	g.printf("\n")
+	return nil
+}
+
+// notes is one commit that holds all verdicts.
+func (g *gitStream) notes() error {
+	if !g.any {
+		return nil
+	}
+	g.printf("commit refs/notes/verdicts\ncommitter mendel <mendel@mendel> %d +0000\n", g.last.SubmittedAt.Unix())
+	g.data("verdicts")
+	err := g.r.each(func(t research.Trial) error {
+		if t.Verdict != nil {
+			g.printf("N inline :%d\n", commitMark(t.ID))
+			g.data(note(t))
+		}
+		return nil
+	})
+	g.printf("\n")
+	return err
+}
+
+func (g *gitStream) main() error {
+	if !g.any {
+		return nil
+	}
+	best, _, err := g.r.Incumbent()
+	if err != nil {
+		return err
+	}
+	g.printf("reset refs/heads/main\nfrom :%d\n\n", commitMark(best.ID))
+	return nil
+}
+
+// message gives hypothesis, notes and what identifies the trial.
+func message(t research.Trial) string {
+	var b strings.Builder
+	hypothesis := strings.TrimSpace(t.Proposal.Hypothesis)
+	if hypothesis == "" {
+		hypothesis = "trial " + t.ID.String()
+	}
+	b.WriteString(hypothesis + "\n\n")
+	if notes := strings.TrimSpace(t.Proposal.Notes); notes != "" {
+		b.WriteString(notes + "\n\n")
+	}
+	fmt.Fprintf(&b, "Trial: %s\nRole: %s\nProposer: %s\n", t.ID, t.Proposal.Role, t.Proposal.Proposer)
+	if t.Proposal.Expected != nil {
+		fmt.Fprintf(&b, "Expected-delta: %s\n", number(t.Proposal.Expected))
+	}
+	return strings.ReplaceAll(b.String(), "\x00", "")
+}
+
+// note is the verdict on a trial as people read it.
+func note(t research.Trial) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", t.Status, t.Verdict.Reason)
+	if t.Measurement != nil {
+		if score, ok := t.Score(); ok {
+			fmt.Fprintf(&b, "score %s\n", number(&score))
+		}
+		for _, m := range t.Measurement.Margins {
+			fmt.Fprintf(&b, "%s %s, slack %s\n", m.Bound.Name, research.Quantity(m.Value, m.Bound.Unit), research.Quantity(m.Slack, m.Bound.Unit))
+		}
+	}
+	return b.String()
+}
+
+// gitName drops what an author's name cannot hold.
+func gitName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune("<>", r) {
+			return -1
+		}
+		return r
+	}, s)
+	if s = strings.TrimSpace(s); s == "" {
+		return "mendel"
+	}
+	return s
+}
+
+// gitPath quotes a path as fast-import reads it.
+func gitPath(path string) string {
+	if !strings.ContainsAny(path, "\"\\\n") {
+		return path
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(path) + `"`
+}

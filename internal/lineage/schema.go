@@ -1,0 +1,160 @@
+package lineage
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	// applicationID marks a file as ours: "Mndl".
+	applicationID = 0x4d6e646c
+	// schemaVersion grows with every change of the tables or of the facts' fields.
+	schemaVersion = 1
+)
+
+// storage holds what cannot be recomputed. {} is where a schema's name goes.
+const storage = `
+CREATE TABLE events (
+	seq     INTEGER PRIMARY KEY,
+	at      TEXT NOT NULL,
+	kind    TEXT NOT NULL,
+	payload TEXT NOT NULL,
+	prev    TEXT NOT NULL,
+	hash    TEXT NOT NULL
+) STRICT;
+CREATE TABLE blobs (
+	hash        TEXT PRIMARY KEY,
+	size        INTEGER NOT NULL,
+	base        TEXT NOT NULL,
+	codec       TEXT NOT NULL,
+	stored_hash TEXT NOT NULL,
+	data        BLOB NOT NULL
+) STRICT`
+
+// projections hold what is recomputed from the events. Times are text as in events, except the
+// supervised time, which is summed in nanoseconds. order_score is the score, negated where more
+// is better, so that ascending order is best first.
+const projections = `
+CREATE TABLE {}state (
+	id                 INTEGER PRIMARY KEY CHECK (id = 1),
+	trials             INTEGER NOT NULL,
+	sessions           INTEGER NOT NULL,
+	incumbent          INTEGER,
+	noise              TEXT,
+	budgets            TEXT NOT NULL,
+	last_at            TEXT NOT NULL,
+	supervising        INTEGER NOT NULL,
+	supervised_ns      INTEGER NOT NULL,
+	kept_at            TEXT NOT NULL,
+	kept_supervised_ns INTEGER NOT NULL,
+	trial_s            REAL NOT NULL,
+	lost_s             REAL NOT NULL,
+	check_cpu_s        REAL NOT NULL
+) STRICT;
+CREATE TABLE {}trials (
+	id           INTEGER PRIMARY KEY,
+	parent       INTEGER,
+	role         TEXT NOT NULL,
+	proposer     TEXT NOT NULL,
+	session      INTEGER NOT NULL,
+	key          TEXT NOT NULL,
+	hypothesis   TEXT NOT NULL,
+	expected     REAL,
+	notes        TEXT NOT NULL,
+	tree         TEXT NOT NULL,
+	tokens       TEXT NOT NULL,
+	incumbent    INTEGER NOT NULL,
+	submitted_at TEXT NOT NULL,
+	started_at   TEXT NOT NULL,
+	ended_at     TEXT NOT NULL,
+	replicates   INTEGER NOT NULL,
+	status       TEXT NOT NULL,
+	score        REAL,
+	order_score  REAL,
+	measured_seq INTEGER,
+	judged_seq   INTEGER
+) STRICT;
+CREATE INDEX {}trials_by_role ON trials (role, id);
+CREATE INDEX {}trials_by_status ON trials (status, id);
+CREATE INDEX {}trials_by_parent ON trials (parent, id);
+CREATE INDEX {}trials_by_session ON trials (session, id) WHERE session > 0;
+CREATE INDEX {}trials_by_tokens ON trials (tokens, id);
+CREATE INDEX {}trials_ranked ON trials (order_score, id) WHERE status IN ('baseline', 'keep');
+CREATE INDEX {}trials_improving ON trials (judged_seq) WHERE status IN ('baseline', 'keep');
+CREATE INDEX {}trials_stopped ON trials (order_score, id) WHERE status IN ('disqualified', 'size_blocked', 'train_budget_overrun', 'eval_budget_overrun');
+CREATE INDEX {}trials_telling ON trials (id) WHERE status NOT IN ('', 'harness_abort');
+CREATE INDEX {}trials_telling_by_role ON trials (role, id) WHERE status NOT IN ('', 'harness_abort');
+CREATE INDEX {}trials_telling_by_parent ON trials (parent, id) WHERE status NOT IN ('', 'harness_abort');
+CREATE INDEX {}trials_crashed ON trials (role, id) WHERE status IN ('crash', 'preflight_crash');
+CREATE TABLE {}attempts (
+	trial         INTEGER NOT NULL,
+	replicate     INTEGER NOT NULL,
+	number        INTEGER NOT NULL,
+	token         TEXT NOT NULL,
+	seeds         TEXT NOT NULL,
+	executor      TEXT NOT NULL,
+	bundle        TEXT NOT NULL,
+	state         TEXT NOT NULL,
+	dispatched_at TEXT NOT NULL,
+	ended_at      TEXT NOT NULL,
+	outcome       TEXT NOT NULL,
+	score         REAL,
+	reason        TEXT NOT NULL,
+	wall_s        REAL NOT NULL,
+	measured_seq  INTEGER,
+	PRIMARY KEY (trial, replicate, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE {}sessions (
+	id         INTEGER PRIMARY KEY,
+	agent      TEXT NOT NULL,
+	role       TEXT NOT NULL,
+	proposer   TEXT NOT NULL,
+	base       INTEGER NOT NULL,
+	prompt     TEXT NOT NULL,
+	opened_at  TEXT NOT NULL,
+	closed_at  TEXT NOT NULL,
+	ending     TEXT NOT NULL,
+	error      TEXT NOT NULL,
+	transcript TEXT NOT NULL,
+	calls      INTEGER NOT NULL,
+	check_cpu_s REAL NOT NULL
+) STRICT;
+CREATE INDEX {}sessions_open ON sessions (id) WHERE closed_at = '';
+CREATE TABLE {}tallies (
+	role   TEXT NOT NULL,
+	status TEXT NOT NULL,
+	n      INTEGER NOT NULL,
+	PRIMARY KEY (role, status)
+) STRICT, WITHOUT ROWID`
+
+// projected lists the projections with the columns that name a row.
+var projected = []struct{ table, key string }{
+	{"state", "id"},
+	{"trials", "id"},
+	{"attempts", "trial, replicate, number"},
+	{"sessions", "id"},
+	{"tallies", "role, status"},
+}
+
+// createSchema makes a run file's tables.
+func createSchema(s *session) error {
+	setup := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; %s", applicationID, schemaVersion, storage)
+	if err := run(s, setup); err != nil {
+		return err
+	}
+	return createProjections(s, "")
+}
+
+// createProjections makes empty projections in the named schema ("temp." beside a file's own).
+func createProjections(s *session, prefix string) error {
+	return run(s, strings.ReplaceAll(projections, "{}", prefix))
+}
+
+func run(s *session, script string) error {
+	for statement := range strings.SplitSeq(script, ";") {
+		if err := s.exec(statement); err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(statement), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package loop
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"mendel/internal/lineage"
+	"mendel/internal/research"
+	"mendel/internal/task"
+)
+
+// How much of the lineage a brief carries. The caps keep its cost the same however long the
+// history is; the prompt chooses further, by bytes.
+const (
+	leaderboardRows = 20
+	chainRows       = 24
+	childRows       = 16
+	nearMissRows    = 8
+	recentRows      = 10
+	ownRows         = 60
+	saturatedAfter  = 5
+	maxSubmit       = 3
+)
+
+// Brief gathers what a session of this agent may know.
+func (l *Loop) Brief(a research.Agent, id research.SessionID) (research.Brief, error) {
+	return Brief(l.cfg.Store.Reader, l.cfg.Task, a, id, l.budgets)
+}
+
+// Brief gathers what a session of this agent would know, from any reader of the run: `mendel
+// prompt` shows it without being the supervisor.
+func Brief(r *lineage.Reader, t *task.Task, a research.Agent, id research.SessionID, budgets research.Budgets) (research.Brief, error) {
+	reg, err := r.Registration()
+	if err != nil {
+		return research.Brief{}, err
+	}
+	incumbent, ok, err := r.Incumbent()
+	if err != nil {
+		return research.Brief{}, err
+	}
+	if !ok {
+		return research.Brief{}, research.Hinted(fmt.Errorf("the baseline has not been measured yet"), "`mendel status` shows how far it is")
+	}
+	spend, err := r.Spend()
+	if err != nil {
+		return research.Brief{}, err
+	}
+	last, err := r.LastEventAt()
+	if err != nil {
+		return research.Brief{}, err
+	}
+	b := research.Brief{
+		Task: t.Card(), Arm: reg.Arm, Agent: a, Role: roleOf(t, a), Roles: t.Roles, Session: id,
+		Seed: sessionSeed(reg.Seed, id), MaxSubmit: maxSubmit,
+		Incumbent: incumbent, Budgets: budgets, Spend: spend, Now: last,
+	}
+	if !reg.Arm.Lineage {
+		b.Incumbent = scoreOnly(incumbent)
+		return b, nil
+	}
+	h, err := history(r, reg, incumbent, a.Role)
+	b.History = h
+	return b, err
+}
+
+func history(r *lineage.Reader, reg research.Registration, incumbent research.Trial, role string) (*research.History, error) {
+	h := &research.History{}
+	var err error
+	list := func(into *[]research.Trial, get func() ([]research.Trial, error)) {
+		if err == nil {
+			*into, err = get()
+		}
+	}
+	if h.Baseline, err = r.Trial(research.Baseline); err != nil {
+		return nil, err
+	}
+	if h.Noise, err = r.Noise(); err != nil {
+		return nil, err
+	}
+	list(&h.Leaderboard, func() ([]research.Trial, error) { return r.Leaderboard(leaderboardRows) })
+	list(&h.Chain, func() ([]research.Trial, error) { return r.Chain(incumbent.ID, chainRows) })
+	list(&h.Children, func() ([]research.Trial, error) { return r.Children(incumbent.ID, childRows) })
+	list(&h.NearMisses, func() ([]research.Trial, error) { return nearMisses(r, incumbent) })
+	list(&h.Recent, func() ([]research.Trial, error) { return r.Recent(recentRows) })
+	list(&h.Own, func() ([]research.Trial, error) { return r.Own(role, ownRows) })
+	if err != nil {
+		return nil, err
+	}
+	h.Saturated = saturated(h.Own, h.Noise)
+	h.LastCrash, err = r.LastCrash(role)
+	return h, err
+}
+
+func nearMisses(r *lineage.Reader, incumbent research.Trial) ([]research.Trial, error) {
+	score, ok := incumbent.Score()
+	if !ok {
+		return nil, nil
+	}
+	return r.NearMisses(score, nearMissRows)
+}
+
+// saturated says whether the role's last judged trials all moved less than the noise of one
+// measurement, or were not valid.
+func saturated(own []research.Trial, noise *research.Noise) bool {
+	floor := 0.0
+	if noise != nil {
+		floor = noise.SD
+	}
+	judged := 0
+	for _, t := range own {
+		if t.Verdict == nil {
+			continue
+		}
+		if t.Status == research.StatusKeep {
+			return false
+		}
+		moved := t.Verdict.Difference != nil && math.Abs(*t.Verdict.Difference) > floor
+		if t.Status == research.StatusDiscard && moved {
+			return false
+		}
+		if judged++; judged == saturatedAfter {
+			return true
+		}
+	}
+	return false
+}
+
+// scoreOnly is all that a no-lineage arm may know of the incumbent.
+func scoreOnly(t research.Trial) research.Trial {
+	only := research.Trial{ID: t.ID, Status: t.Status, Proposal: research.Proposal{Tree: t.Proposal.Tree}}
+	if score, ok := t.Score(); ok {
+		only.Measurement = &research.Measurement{Outcome: research.Valid, Score: &score}
+	}
+	return only
+}
+
+func sessionSeed(run int64, id research.SessionID) int64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "session/%d/%d", run, id))
+	return int64(binary.LittleEndian.Uint64(sum[:8]) >> 1)
+}

@@ -1,0 +1,133 @@
+package loop
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mendel/internal/research"
+)
+
+// mayStartTrial says whether the run's time allows another trial: one that would probably end
+// after the cap is not begun.
+func (l *Loop) mayStartTrial() bool {
+	hours := l.budgets.Time.Std()
+	if hours == 0 {
+		return true
+	}
+	used, ok := l.supervised()
+	return ok && used+l.longest < hours
+}
+
+// mayStartSubmission says whether the trial budget has room.
+func (l *Loop) mayStartSubmission() bool {
+	if l.budgets.Trials == 0 {
+		return true
+	}
+	spend, err := l.cfg.Store.Spend()
+	if err != nil {
+		l.fail(err)
+		return false
+	}
+	return spend.Trials < l.budgets.Trials
+}
+
+// mayOpenSession says whether a trial would be left for one more session: each open session
+// that has not submitted holds one in reserve.
+func (l *Loop) mayOpenSession() bool {
+	if l.budgets.Trials == 0 {
+		return true
+	}
+	spend, err := l.cfg.Store.Spend()
+	if err != nil {
+		l.fail(err)
+		return false
+	}
+	reserved := 0
+	for _, m := range l.team {
+		if m.session != 0 && m.trial == nil {
+			reserved++
+		}
+	}
+	return spend.Trials+reserved < l.budgets.Trials
+}
+
+// checkBudgets stops new work when a budget is used up.
+func (l *Loop) checkBudgets() {
+	if l.reason != "" || l.failure != nil {
+		return
+	}
+	b := l.budgets
+	if !l.mayStartSubmission() {
+		l.halt(fmt.Sprintf("all %d trials are used", b.Trials), false)
+		return
+	}
+	if b.Time == 0 && b.NoImprovement == 0 {
+		return
+	}
+	used, ok := l.supervised()
+	if !ok {
+		return
+	}
+	if b.Time > 0 && used+l.longest >= b.Time.Std() {
+		l.halt(fmt.Sprintf("the time budget of %s is used", short(b.Time.Std())), true)
+		return
+	}
+	if b.NoImprovement > 0 {
+		since, err := l.cfg.Store.SinceKeep()
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		if _, judged := l.incumbent(); judged && since.Std()+l.sinceLastEvent() >= b.NoImprovement.Std() {
+			l.halt(fmt.Sprintf("no improvement for %s", short(b.NoImprovement.Std())), true)
+		}
+	}
+}
+
+// supervised is how long supervisors have worked on this run, the present one included.
+func (l *Loop) supervised() (time.Duration, bool) {
+	spend, err := l.cfg.Store.Spend()
+	if err != nil {
+		l.fail(err)
+		return 0, false
+	}
+	return spend.Supervised.Std() + l.sinceLastEvent(), true
+}
+
+// sinceLastEvent is what the lineage does not count yet.
+func (l *Loop) sinceLastEvent() time.Duration {
+	last, err := l.cfg.Store.LastEventAt()
+	if err != nil {
+		l.fail(err)
+		return 0
+	}
+	return max(0, l.cfg.Now().Sub(last))
+}
+
+// bytesAreTheScore says whether a comment can change the score.
+func (l *Loop) bytesAreTheScore() bool {
+	return strings.Contains(l.cfg.Task.Metrics[l.reg.Score.Metric].Measure, "bytes(")
+}
+
+// incumbent is the best kept trial, once the baseline is judged.
+func (l *Loop) incumbent() (research.Trial, bool) {
+	t, ok, err := l.cfg.Store.Incumbent()
+	if err != nil {
+		l.fail(err)
+		return t, false
+	}
+	return t, ok
+}
+
+func short(d time.Duration) string {
+	s := d.Round(time.Second).String()
+	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	if s == "" {
+		return "0s"
+	}
+	return s
+}

@@ -1,0 +1,85 @@
+package loop
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mendel/internal/control"
+	"mendel/internal/lineage"
+	"mendel/internal/research"
+)
+
+// recover takes up what an earlier supervisor left: sessions that died with it are closed,
+// runners that outlived it are watched again, measurements that were lost are repeated, and
+// what was queued is queued. On a new run it submits the baseline.
+func (l *Loop) recover() error {
+	open, err := l.cfg.Store.OpenSessions()
+	if err != nil {
+		return err
+	}
+	for _, s := range open {
+		l.append(research.SessionClosed{Session: s.ID, Ending: "lost", Error: "the supervisor ended without closing it"})
+	}
+	next, err := l.cfg.Store.NextTrial()
+	if err != nil {
+		return err
+	}
+	if next == research.Baseline {
+		if err := l.submitBaseline(); err != nil {
+			return err
+		}
+	}
+	pending, err := l.cfg.Store.Pending()
+	if err != nil {
+		return err
+	}
+	for _, p := range pending {
+		if p.Trial.ID == research.Baseline {
+			l.state = control.Measuring
+		}
+		if decided(p.Attempts, l.replicates(p.Trial.ID)) {
+			l.judge(p.Trial.ID) // its supervisor died between measurement and verdict
+			continue
+		}
+		newest := make(map[int]lineage.AttemptRow)
+		for _, a := range p.Attempts {
+			newest[a.Replicate] = a
+		}
+		for replicate := range l.replicates(p.Trial.ID) {
+			l.takeUp(p.Trial, replicate, newest[replicate])
+		}
+	}
+	return l.failure
+}
+
+// takeUp continues one measurement from wherever its newest attempt stood.
+func (l *Loop) takeUp(t research.Trial, replicate int, newest lineage.AttemptRow) {
+	j := job{jobKey: jobKey{trial: t.ID, replicate: replicate}, role: t.Proposal.Role}
+	switch newest.State {
+	case lineage.AttemptMeasured:
+		return
+	case lineage.AttemptOpen:
+		if _, err := os.Stat(filepath.Join(l.cfg.Dir, newest.Bundle)); err == nil {
+			l.watch(j, newest.Attempt, newest.Bundle, nil)
+			return
+		}
+		if !l.append(research.AttemptLost{Attempt: newest.Attempt, Reason: "the supervisor died before its bundle was written"}) {
+			return
+		}
+	}
+	l.queue.Push(j)
+}
+
+// submitBaseline makes trial 000 of the recipe as the run found it.
+func (l *Loop) submitBaseline() error {
+	tree, err := l.workspaceTree(l.reg.BaselineTree)
+	if err != nil {
+		return fmt.Errorf("baseline: %w", err)
+	}
+	l.append(research.Submitted{Trial: research.Baseline, Proposal: research.Proposal{
+		Parent: research.Baseline, Role: "baseline", Proposer: "recipe", Incumbent: research.Baseline,
+		Hypothesis: "The starting recipe.", Tree: l.reg.BaselineTree, Tokens: l.tokens(tree, l.bytesAreTheScore()),
+	}})
+	return l.failure
+}

@@ -1,0 +1,344 @@
+package loop
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"mendel/internal/control"
+	"mendel/internal/lineage"
+	"mendel/internal/measure/bundle"
+	"mendel/internal/measure/executor"
+	"mendel/internal/research"
+)
+
+// maxAttempts is how often a measurement is tried when the failure is ours. After that the
+// trial is shown as aborted, and charged: there are no free, hidden retries.
+const maxAttempts = 2
+
+// killedByUser is why an attempt is lost that a person chose to end: it is repeated on a resume,
+// however often.
+const killedByUser = "killed when the run was stopped"
+
+// A runningJob is a measurement that occupies a slot.
+type runningJob struct {
+	job     job
+	attempt research.Attempt
+	bundle  string
+	since   time.Time
+	forget  context.CancelFunc // stops watching; the runner goes on
+}
+
+// A jobEnd is what a watcher brings back.
+type jobEnd struct {
+	result *bundle.Result
+	lost   string // why there is no result
+	logs   []lineage.Blob
+	wall   time.Duration
+	err    error // we stopped watching, or cannot tell how it ended
+}
+
+// dispatch gives waiting jobs to free slots.
+func (l *Loop) dispatch() {
+	for len(l.running) < l.slots && l.failure == nil {
+		if !l.mayStartTrial() {
+			return
+		}
+		j, ok := l.queue.Pop()
+		if !ok {
+			return
+		}
+		l.start(j)
+	}
+}
+
+// start records an attempt, then hands it to the executor.
+func (l *Loop) start(j job) {
+	trial, err := l.cfg.Store.Trial(j.trial)
+	if err != nil {
+		l.fail(fmt.Errorf("trial %s: %w", j.trial, err))
+		return
+	}
+	earlier, err := l.cfg.Store.Attempts(j.trial)
+	if err != nil {
+		l.fail(fmt.Errorf("trial %s: %w", j.trial, err))
+		return
+	}
+	attempt := research.Attempt{
+		Trial: j.trial, Replicate: j.replicate, Number: 1,
+		Token: l.cfg.Token(), Seeds: SeedsFor(l.reg.Seed, j.trial, j.replicate, l.reg.Seeds),
+	}
+	for _, a := range earlier {
+		if a.Replicate == j.replicate {
+			attempt.Number = a.Number + 1
+		}
+	}
+	name := filepath.Join("bundles", fmt.Sprintf("%s-%d-%d", j.trial, j.replicate, attempt.Number))
+	if !l.append(research.Dispatched{Attempt: attempt, Executor: l.cfg.Executor.Name(), Bundle: name}) {
+		return
+	}
+	l.watch(j, attempt, name, &trial)
+}
+
+// watch follows one attempt to its end in a goroutine of its own. With a trial it makes the
+// bundle first; without, it takes up the one that an earlier supervisor made.
+func (l *Loop) watch(j job, attempt research.Attempt, name string, fresh *research.Trial) {
+	ctx, forget := context.WithCancel(context.Background())
+	r := &runningJob{job: j, attempt: attempt, bundle: filepath.Join(l.cfg.Dir, name), since: l.cfg.Now(), forget: forget}
+	l.running[j.jobKey] = r
+	var spec *bundle.Spec
+	var tree []bundle.File
+	if fresh != nil {
+		s := l.spec(attempt, fresh.Proposal.Tree)
+		spec = &s
+		var err error
+		if tree, err = l.treeFiles(fresh.Proposal.Tree); err != nil {
+			forget()
+			l.fail(fmt.Errorf("trial %s: %w", j.trial, err))
+			return
+		}
+	}
+	l.work.Add(1)
+	go func() {
+		defer l.work.Done()
+		defer forget()
+		end := l.follow(ctx, r, spec, tree)
+		accepted := false
+		l.do(context.Background(), func() { accepted = l.finish(r, end) })
+		if accepted {
+			bundle.Remove(r.bundle)
+		}
+	}()
+}
+
+func (l *Loop) follow(ctx context.Context, r *runningJob, spec *bundle.Spec, tree []bundle.File) jobEnd {
+	if spec != nil {
+		if _, err := bundle.Create(r.bundle, *spec, tree, l.cfg.Task.Evaluator.Dir); err != nil {
+			return jobEnd{lost: fmt.Sprintf("its bundle could not be written: %v", err)}
+		}
+	}
+	id := executor.JobID(filepath.Base(r.bundle))
+	if err := l.cfg.Executor.Submit(ctx, executor.Job{ID: id, Bundle: r.bundle, Resources: ResourcesOf(l.cfg.Task)}); err != nil {
+		if ctx.Err() != nil {
+			return jobEnd{err: ctx.Err()}
+		}
+		return jobEnd{lost: fmt.Sprintf("executor %s would not take it: %v", l.cfg.Executor.Name(), err)}
+	}
+	exit, err := l.cfg.Executor.Wait(ctx, id)
+	if err != nil {
+		return jobEnd{err: err}
+	}
+	end := jobEnd{lost: exit.Lost, wall: exit.Wall}
+	b, err := bundle.Open(r.bundle)
+	if err != nil {
+		end.lost = err.Error()
+		return end
+	}
+	if !exit.Ended {
+		if end.lost == "" {
+			end.lost = fmt.Sprintf("its runner ended with code %d and left no result", exit.Code)
+		}
+		// The runner may live on where the executor cannot see it. Once the lease is gone, a
+		// result that is not there yet can never appear.
+		if err := b.Fence("given up"); err != nil {
+			end.lost += "; " + err.Error()
+		}
+	}
+	l.readResult(b, r.attempt, &end)
+	return end
+}
+
+// readResult takes what a runner left, if it is this attempt's.
+func (l *Loop) readResult(b bundle.Bundle, a research.Attempt, end *jobEnd) {
+	result, err := b.Result()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if end.lost == "" {
+			end.lost = "its result disappeared"
+		}
+		return
+	case err != nil:
+		end.lost = err.Error()
+		return
+	case result.Token != a.Token:
+		end.lost = "its result carries another attempt's token"
+		return
+	}
+	logs, err := logBlobs(b, result)
+	if err != nil {
+		end.lost = err.Error()
+		return
+	}
+	end.result, end.logs, end.lost = &result, logs, ""
+}
+
+// finish takes an attempt's end into the lineage, and says whether its bundle may go.
+func (l *Loop) finish(r *runningJob, end jobEnd) (accepted bool) {
+	delete(l.running, r.job.jobKey)
+	if end.err != nil || l.failure != nil {
+		return false // the runner goes on; a resume finds it by its bundle
+	}
+	lost := end.lost
+	var measured research.Measurement
+	if end.result != nil {
+		measured = end.result.Measurement
+		if measured.Outcome == research.Aborted {
+			lost = measured.Reason
+		}
+	}
+	if lost != "" {
+		if l.killed {
+			lost = killedByUser
+		}
+		if !l.append(research.AttemptLost{Attempt: r.attempt, Reason: lost, Wall: research.SecondsOf(end.wall)}) {
+			return false
+		}
+		l.cfg.Log.Warn("attempt lost", "trial", r.job.trial.String(), "attempt", r.attempt.Number, "reason", lost)
+		attempts, err := l.cfg.Store.Attempts(r.job.trial)
+		if err != nil {
+			l.fail(err)
+			return false
+		}
+		if failures(attempts, r.job.replicate) < maxAttempts {
+			l.queue.PushFront(r.job)
+		} else {
+			l.judge(r.job.trial) // without a result it counts as aborted
+		}
+		return l.killed // what failed stays on the disk for the operator to look at
+	}
+	l.longest = max(l.longest, end.wall)
+	if !l.append(research.Measured{Attempt: r.attempt, Measurement: measured}, end.logs...) {
+		return false
+	}
+	l.judge(r.job.trial)
+	return l.failure == nil
+}
+
+// judge decides keep or discard once every replicate of a trial is in.
+func (l *Loop) judge(id research.TrialID) {
+	attempts, err := l.cfg.Store.Attempts(id)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	if !decided(attempts, l.replicates(id)) {
+		return
+	}
+	if id == research.Baseline && !l.calibrate() {
+		return
+	}
+	judgement, err := l.cfg.Store.Judgement(id)
+	if err != nil {
+		l.fail(fmt.Errorf("judge %s: %w", id, err))
+		return
+	}
+	verdict := research.Judge(judgement)
+	outcome := judgement.Candidate.Outcome
+	if !l.append(research.Judged{Trial: id, Outcome: outcome, Verdict: verdict, Status: research.StatusOf(id, outcome, verdict)}) {
+		return
+	}
+	trial, err := l.cfg.Store.Trial(id)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	for _, waiter := range l.awaiting[id] {
+		waiter <- trial
+	}
+	delete(l.awaiting, id)
+	if id == research.Baseline {
+		l.state = control.Searching
+		if outcome != research.Valid {
+			l.baselineFailed(verdict.Reason)
+		}
+	}
+}
+
+// decided says whether a trial's attempts settle it: nothing is open, and either every
+// replicate is in or one of them shows that the tree is not valid.
+func decided(attempts []lineage.AttemptRow, replicates int) bool {
+	measured, failed := 0, false
+	for _, a := range attempts {
+		failed = failed || failures(attempts, a.Replicate) >= maxAttempts
+		switch a.State {
+		case lineage.AttemptOpen:
+			return false
+		case lineage.AttemptMeasured:
+			measured++
+			failed = failed || a.Outcome != research.Valid
+		}
+	}
+	return failed || measured >= replicates
+}
+
+// failures counts the attempts of a replicate that were lost through no one's wish.
+func failures(attempts []lineage.AttemptRow, replicate int) int {
+	n := 0
+	for _, a := range attempts {
+		if a.Replicate == replicate && a.State == lineage.AttemptLost && a.Reason != killedByUser {
+			n++
+		}
+	}
+	return n
+}
+
+// calibrate records the noise of the baseline's score, where it has one.
+func (l *Loop) calibrate() bool {
+	noise, err := l.cfg.Store.Calibration()
+	if err != nil {
+		l.fail(err)
+		return false
+	}
+	return noise.N == 0 || l.append(research.Calibrated{Noise: noise, Host: l.cfg.Host})
+}
+
+// baselineFailed ends a run whose starting recipe does not pass: there is nothing to improve on.
+func (l *Loop) baselineFailed(reason string) {
+	for {
+		if _, ok := l.queue.Pop(); !ok {
+			break
+		}
+	}
+	l.fail(research.Hinted(fmt.Errorf("%s", reason),
+		"`mendel log 000` shows what it printed; the recipe must pass its own task before anything can be compared with it"))
+}
+
+// replicates is how many measurements a trial's verdict rests on. The `confirmed` rule will
+// ask for more of them here.
+func (l *Loop) replicates(id research.TrialID) int {
+	if id == research.Baseline {
+		return l.reg.Replicates
+	}
+	return 1
+}
+
+func (l *Loop) killJobs() {
+	l.killed = true
+	for _, r := range l.running {
+		l.work.Add(1)
+		go func() {
+			defer l.work.Done()
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			if err := l.cfg.Executor.Cancel(ctx, executor.JobID(filepath.Base(r.bundle))); err != nil {
+				l.cfg.Log.Warn("cancel", "trial", r.job.trial.String(), "error", err)
+			}
+		}()
+	}
+}
+
+// SeedsFor draws the n seeds of a measurement from the run's seed: fresh for each trial and
+// replicate, and the same again when an attempt is repeated.
+func SeedsFor(run int64, trial research.TrialID, replicate, n int) []int64 {
+	seeds := make([]int64, max(n, 1))
+	for i := range seeds {
+		sum := sha256.Sum256(fmt.Appendf(nil, "seed/%d/%d/%d/%d", run, trial, replicate, i))
+		seeds[i] = int64(binary.LittleEndian.Uint32(sum[:4]) >> 1)
+	}
+	return seeds
+}

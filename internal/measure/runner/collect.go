@@ -1,0 +1,142 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"mendel/internal/research"
+)
+
+// maxEntries is how many files a recipe may leave before nobody looks through them any more.
+const maxEntries = 20_000
+
+// A collection is what was taken of what a phase left.
+type collection struct {
+	// files has the size of each: of its content, and of the name where the recipe chose it.
+	files map[string]int64
+	found map[string]bool // globs that something fits
+	// refused says why a file could not be taken; then the recipe is at fault.
+	refused string
+}
+
+// collect copies the files that the globs name from out to the directory into, where the guests
+// that follow see them read-only. Only regular files pass, with plain modes and times: what a
+// directory entry could carry beside its content is left behind. At most most bytes are copied.
+func collect(out, into string, globs []string, most int64) (collection, error) {
+	c := collection{files: map[string]int64{}, found: map[string]bool{}}
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return c, err
+	}
+	defer root.Close()
+	if err := c.search(root, globs); err != nil || c.refused != "" {
+		return c, err
+	}
+	names := slices.Sorted(maps.Keys(c.files))
+	for _, name := range names {
+		if err := c.take(root, name, into, most); err != nil || c.refused != "" {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// bytes is the size of all files together.
+func (c *collection) bytes() int64 {
+	var total int64
+	for _, n := range c.files {
+		total += n
+	}
+	return total
+}
+
+// search finds the files that the globs fit.
+func (c *collection) search(root *os.Root, globs []string) error {
+	var wildcards []string
+	for _, glob := range globs {
+		if wild(glob) {
+			wildcards = append(wildcards, glob)
+		} else if _, err := root.Lstat(path.Clean(glob)); err == nil {
+			c.found[glob] = true
+			c.files[path.Clean(glob)] = 0
+		}
+	}
+	if len(wildcards) == 0 {
+		return nil
+	}
+	seen := 0
+	return fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // a directory that the recipe made unreadable holds nothing that we can take
+		}
+		if seen++; seen > maxEntries {
+			c.refused = fmt.Sprintf("left more than %d files", maxEntries)
+			return fs.SkipAll
+		}
+		if d.IsDir() {
+			return nil
+		}
+		for _, glob := range wildcards {
+			if !matches(glob, name) {
+				continue
+			}
+			c.found[glob] = true
+			if _, named := c.files[name]; !named {
+				c.files[name] = int64(len(name)) // names can carry information, too
+			}
+		}
+		return nil
+	})
+}
+
+// take copies one file. Its size counts as it reads, holes included.
+func (c *collection) take(root *os.Root, name, into string, most int64) error {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		c.refused = fmt.Sprintf("left %s, which is not a regular file", oneLine(name, 80))
+		return nil
+	}
+	// Non-blocking, so that a pipe in the file's place does not hold us.
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		c.refused = fmt.Sprintf("left %s, which is not a file that can be read", oneLine(name, 80))
+		return nil
+	}
+	defer f.Close()
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
+		return err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Nlink != 1 {
+		c.refused = fmt.Sprintf("left %s, which is not a file of its own but one of several links", oneLine(name, 80))
+		return nil
+	}
+	c.files[name] += stat.Size
+	if most > 0 && c.bytes() > most {
+		c.refused = fmt.Sprintf("left files of more than %s, which is all that its disk holds", research.Quantity(float64(most), "B"))
+		return nil
+	}
+	at := filepath.Join(into, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	_ = os.Remove(at) // of an earlier phase
+	to, err := os.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(to, f, stat.Size)
+	return errors.Join(err, to.Close(), os.Chmod(at, 0o444))
+}

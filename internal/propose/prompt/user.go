@@ -1,0 +1,222 @@
+package prompt
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"mendel/internal/research"
+)
+
+// stand says where the run is.
+func stand(b research.Brief) string {
+	score, unit := "not known", b.Task.Score.Unit
+	if v, ok := b.Incumbent.Score(); ok {
+		score = research.Quantity(v, unit)
+	}
+	incumbent := fmt.Sprintf("Incumbent: trial %s, %s %s.", b.Incumbent.ID, shorten(b.Task.Score.Metric, 60), score)
+	h := b.History
+	if h == nil || !b.Arm.Lineage {
+		return section(standBudget, "# Where we stand", []string{incumbent}, "")
+	}
+	var lines []string
+	if b.Incumbent.ID != research.Baseline && !b.Incumbent.EndedAt.IsZero() && b.Now.After(b.Incumbent.EndedAt) {
+		incumbent += fmt.Sprintf(" It has stood for %s.", span(b.Now.Sub(b.Incumbent.EndedAt)))
+	}
+	lines = append(lines, incumbent)
+	if v, ok := h.Baseline.Score(); ok {
+		line := fmt.Sprintf("Baseline: trial %s, %s.", h.Baseline.ID, research.Quantity(v, unit))
+		if best, ok := b.Incumbent.Score(); ok && b.Incumbent.ID != research.Baseline {
+			line += fmt.Sprintf(" The run has moved the score by %s so far.", signed(best-v))
+		}
+		lines = append(lines, line)
+	}
+	if n := h.Noise; n != nil && n.N >= 2 {
+		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A smaller difference is not evidence.",
+			research.Quantity(n.SD, unit), n.N))
+	}
+	return section(standBudget, "# Where we stand", append(lines, budgetLeft(b)), "")
+}
+
+func budgetLeft(b research.Brief) string {
+	left := count(b.Spend.Trials, "trial") + " submitted"
+	if n := b.Budgets.Trials; n > 0 {
+		left = fmt.Sprintf("%s of %s submitted", research.Number(float64(b.Spend.Trials)), count(n, "trial"))
+	}
+	if t := b.Budgets.Time.Std(); t > 0 {
+		used := float64(b.Spend.Supervised)
+		left += fmt.Sprintf("; %.1f of %.1f hours used", used/3600, t.Hours())
+	}
+	return "Budget: " + left + "."
+}
+
+// leaderboard lists the ranking trials.
+func leaderboard(b research.Brief, h research.History) string {
+	lines := trialLines(h.Leaderboard, b.Task.Score)
+	if len(lines) <= 1 {
+		return ""
+	}
+	return section(leaderboardBudget, "# Leaderboard: kept trials, best first", lines, ": list_trials status=keep")
+}
+
+func trialLines(trials []research.Trial, score research.ScoreRule) []string {
+	var lines []string
+	for _, t := range trials {
+		if !hidden(t) {
+			lines = append(lines, Line(t, score))
+		}
+	}
+	return lines
+}
+
+// nearMisses lists what a bound stopped although its score was better than the incumbent's.
+func nearMisses(b research.Brief, h research.History) string {
+	best, known := b.Incumbent.Score()
+	var lines []string
+	for _, t := range h.NearMisses {
+		if hidden(t) {
+			continue
+		}
+		var stops []string
+		for _, m := range Missed(t) {
+			stops = append(stops, Margin(m))
+		}
+		line := fmt.Sprintf("- %s %s %s", t.ID, statusWord(t.Status), t.Proposal.Role)
+		if v, ok := t.Score(); ok && known {
+			line += fmt.Sprintf(": %s, %s better than the incumbent", research.Quantity(v, b.Task.Score.Unit), research.Number(math.Abs(v-best)))
+		}
+		if len(stops) > 0 {
+			line += "; stopped by " + shorten(strings.Join(stops, " and "), 400)
+		}
+		line += ". It was: " + shorten(t.Proposal.Hypothesis, 240)
+		if n := repairs(t.ID, h); n > 0 {
+			line += fmt.Sprintf(" (%s on it so far)", count(n, "repair"))
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return section(nearMissBudget, "# Near misses worth repairing\nrebase_to one of these, keep what made it better, and give back just enough to hold the margin.", lines,
+		": list_trials filters by status")
+}
+
+// repairs counts the known trials that were built on a near miss.
+func repairs(id research.TrialID, h research.History) int {
+	seen := map[research.TrialID]bool{}
+	for _, list := range [][]research.Trial{h.Own, h.Recent} {
+		for _, t := range list {
+			if t.Proposal.Parent == id && t.ID != id && !hidden(t) {
+				seen[t.ID] = true
+			}
+		}
+	}
+	return len(seen)
+}
+
+// recent lists what all roles did last.
+func recent(b research.Brief, h research.History) string {
+	const rows = 10
+	var lines []string
+	for _, t := range h.Recent {
+		if hidden(t) || t.ID == research.Baseline || len(lines) == rows {
+			continue
+		}
+		line := Line(t, b.Task.Score)
+		if t.Proposal.Notes != "" {
+			line += " Note: " + shorten(t.Proposal.Notes, 120)
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return section(recentBudget, "# Recent activity: all roles, newest first", lines, ": list_trials")
+}
+
+// banlist lists what this role tried in vain.
+func banlist(b research.Brief, h research.History) string {
+	near := map[research.TrialID]bool{}
+	for _, t := range h.NearMisses {
+		near[t.ID] = true
+	}
+	var lines []string
+	for _, t := range h.Own {
+		if hidden(t) || near[t.ID] || t.Status == "" || t.Status.Ranks() {
+			continue
+		}
+		line := fmt.Sprintf("- %s %s", t.ID, t.Status)
+		switch d := difference(t); {
+		case t.Status != research.StatusDiscard && len(Missed(t)) > 0:
+			line += ", " + Margin(Missed(t)[0])
+		case t.Status != research.StatusDiscard:
+			if c := Crash(t.Measurement); c != nil {
+				line += ", " + shorten(c.Exception, 120)
+			}
+		case d != nil && h.Noise != nil && h.Noise.N >= 2 && math.Abs(*d) < h.Noise.SD:
+			line += fmt.Sprintf(", %s, inside the noise", signed(*d))
+		case d != nil:
+			line += ", " + signed(*d)
+		}
+		lines = append(lines, line+": "+shorten(t.Proposal.Hypothesis, 200))
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return section(banlistBudget, "# Your banlist: what your role tried in vain, newest first\nDo not repeat one of these in other words. The same surface by another mechanism is welcome.", lines,
+		": list_trials role="+shorten(b.Agent.Role, 40))
+}
+
+// saturation asks for something else when small steps no longer move the score.
+func saturation(h research.History) string {
+	if !h.Saturated {
+		return ""
+	}
+	noise := "the noise of one measurement"
+	if h.Noise != nil && h.Noise.N >= 2 {
+		noise += fmt.Sprintf(" (standard deviation %s)", research.Number(h.Noise.SD))
+	}
+	return section(saturationBudget, "# Saturation", []string{
+		"Your role's last 5 judged trials all moved the score by less than " + noise + " or were not valid. Another small step will teach nothing: propose something structurally different.",
+	}, "")
+}
+
+// lastCrash shows where this role's last crash came from.
+func lastCrash(h research.History) string {
+	if h.LastCrash == nil {
+		return ""
+	}
+	c := h.LastCrash.Crash
+	for _, t := range h.Own {
+		if t.ID == h.LastCrash.Trial {
+			if hidden(t) {
+				return ""
+			}
+			if shown := Crash(t.Measurement); shown != nil {
+				c = *shown
+			}
+		}
+	}
+	lines := []string{fmt.Sprintf("Trial %s, phase %s: %s", h.LastCrash.Trial, shorten(c.Phase, 40), shorten(c.Exception, 400))}
+	if c.Frame != "" {
+		lines = append(lines, "at "+shorten(c.Frame, 160))
+	}
+	if c.Code != "" {
+		lines = append(lines, "    "+shorten(c.Code, 200))
+	}
+	return section(crashBudget, "# Your role's last crash", lines, "")
+}
+
+// yourSession says what the workspace holds and what to do now.
+func yourSession(b research.Brief) string {
+	where := "Your workspace"
+	if b.Workspace != "" {
+		where += " at " + shorten(b.Workspace, 300)
+	}
+	lines := []string{
+		fmt.Sprintf("%s holds a copy of trial %s, the incumbent.", where, b.Incumbent.ID),
+		"Find the change in your share of the recipe that you expect to improve the score most, edit, check, and submit it with submit_trial; await_trial gives you the verdict.",
+		fmt.Sprintf("One submit is a complete session. A second one is right only if the row that comes back names a concrete next edit. At most %s.", count(max(b.MaxSubmit, 1), "submit")),
+	}
+	return section(taskBudget, "# Your session", lines, "")
+}

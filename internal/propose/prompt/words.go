@@ -1,0 +1,165 @@
+package prompt
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mendel/internal/research"
+)
+
+// quantity prints a value with its unit, bytes as a word.
+func quantity(v float64, unit string) string {
+	if unit == "B" {
+		unit = "bytes"
+	}
+	return research.Quantity(v, unit)
+}
+
+// signed prints a difference with its sign.
+func signed(v float64) string {
+	if v < 0 {
+		return research.Number(v)
+	}
+	return "+" + research.Number(v)
+}
+
+// Bound says what a limit or gate asks for: "artifact_bytes at most 64,000 bytes".
+func Bound(b research.Bound) string {
+	if b.Max != nil {
+		return b.Name + " at most " + quantity(*b.Max, b.Unit)
+	}
+	if b.Min != nil {
+		return b.Name + " at least " + quantity(*b.Min, b.Unit)
+	}
+	return b.Name
+}
+
+// Margin says exactly how far a trial was from one bound: "2,056 bytes over artifact_bytes
+// (66,056 bytes, at most 64,000 bytes)".
+func Margin(m research.Margin) string {
+	side := "over"
+	switch {
+	case m.AtLeast:
+	case m.Bound.Min != nil && m.Slack < 0:
+		side = "short of"
+	case m.Bound.Min != nil:
+		side = "above"
+	case m.Slack >= 0:
+		side = "under"
+	}
+	if m.AtLeast {
+		return fmt.Sprintf("at least %s over %s (stopped at %s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), m.Bound.Name,
+			quantity(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
+	}
+	return fmt.Sprintf("%s %s %s (%s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), side, m.Bound.Name,
+		quantity(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
+}
+
+// Missed lists the bounds that a trial did not hold.
+func Missed(t research.Trial) []research.Margin {
+	if t.Measurement == nil {
+		return nil
+	}
+	var missed []research.Margin
+	for _, m := range t.Measurement.Margins {
+		if !m.Holds() {
+			missed = append(missed, m)
+		}
+	}
+	return missed
+}
+
+// Crash is what a specialist may know of a trial's crash. What a process printed that had seen
+// the evaluator's questions is replaced by a sentence that says so.
+func Crash(m *research.Measurement) *research.CrashExcerpt {
+	if m == nil || m.Crash == nil {
+		return nil
+	}
+	for _, run := range m.Phases {
+		if run.Phase == m.Crash.Phase && run.OperatorOnly {
+			return &research.CrashExcerpt{Phase: m.Crash.Phase, Exception: "the recipe failed while it answered the evaluator; what it printed there is not shown"}
+		}
+	}
+	return m.Crash
+}
+
+// hidden says whether a trial must not appear as evidence: our harness failed, not the idea.
+func hidden(t research.Trial) bool { return t.Status == research.Status(research.Aborted) }
+
+// Line writes a trial on one line, as every list of trials shows it.
+func Line(t research.Trial, score research.ScoreRule) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "- %s %s", t.ID, statusWord(t.Status))
+	if v, ok := t.Score(); ok {
+		b.WriteString(" " + research.Quantity(v, score.Unit))
+		if d := difference(t); d != nil && t.ID != research.Baseline {
+			fmt.Fprintf(&b, " (%s against %s)", signed(*d), t.Verdict.Against)
+		}
+	}
+	if missed := Missed(t); len(missed) > 0 {
+		fmt.Fprintf(&b, " [%s]", Margin(missed[0]))
+	}
+	if t.Proposal.Role != "" {
+		fmt.Fprintf(&b, " %s", t.Proposal.Role)
+	}
+	text := t.Proposal.Hypothesis
+	if text == "" && t.ID == research.Baseline {
+		text = "the recipe as the run found it"
+	}
+	fmt.Fprintf(&b, ": %s", shorten(text, 220))
+	return b.String()
+}
+
+// statusWord is the status, or that there is none yet.
+func statusWord(s research.Status) string {
+	if s == "" {
+		return "being measured"
+	}
+	return string(s)
+}
+
+func difference(t research.Trial) *float64 {
+	if t.Verdict == nil {
+		return nil
+	}
+	return t.Verdict.Difference
+}
+
+// shorten makes text one line of at most max bytes, ending at a word.
+func shorten(text string, max int) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) <= max {
+		return text
+	}
+	cut := max - len("…")
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	if space := strings.LastIndexByte(text[:cut], ' '); space > cut/2 {
+		cut = space
+	}
+	return text[:cut] + "…"
+}
+
+// span prints a length of time as people say it.
+func span(d time.Duration) string {
+	switch {
+	case d < 90*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 90*time.Minute:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	default:
+		return fmt.Sprintf("%.1f h", d.Hours())
+	}
+}
+
+// count writes "1 trial" or "3 trials".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return research.Number(float64(n)) + " " + noun + "s"
+}

@@ -1,0 +1,141 @@
+package research
+
+import "time"
+
+// An Arm is how a run's agents are organized.
+type Arm struct {
+	Agents  AgentPlan `json:"agents"`
+	N       int       `json:"n,omitempty"` // number of generic agents
+	Lineage bool      `json:"lineage"`     // whether sessions may see history
+}
+
+// An AgentPlan names the kind of team. Values are stored.
+type AgentPlan string
+
+// The kinds of team.
+const (
+	Specialists AgentPlan = "specialists"
+	Generic     AgentPlan = "generic"
+	Single      AgentPlan = "single"
+)
+
+// Budgets are hard; the zero value of each means no such cap.
+type Budgets struct {
+	Trials        int      `json:"trials,omitempty"` // submitted, the baseline not counted
+	Time          Duration `json:"time,omitempty"`   // supervised wall-clock
+	NoImprovement Duration `json:"no_improvement,omitempty"`
+}
+
+// A Registration is what event 1 fixes before anything is measured.
+type Registration struct {
+	Run            string           `json:"run"` // random id of the run
+	Mendel         string           `json:"mendel"`
+	VerdictVersion int              `json:"verdict_version"`
+	Task           TaskIdentity     `json:"task"`
+	Score          ScoreRule        `json:"score"`
+	Bounds         []Bound          `json:"bounds"`
+	NoiseKind      NoiseKind        `json:"noise"`
+	Keep           KeepRule         `json:"keep"`
+	Arm            Arm              `json:"arm"`
+	Agents         []Agent          `json:"agents"`
+	Budgets        Budgets          `json:"budgets"`
+	Replicates     int              `json:"baseline_replicates"`
+	Seeds          int              `json:"seeds"`
+	Seed           int64            `json:"seed"`
+	Certificate    *CertificatePlan `json:"certificate,omitempty"`
+	Sandbox        SandboxNote      `json:"sandbox"`
+	SandboxRequire string           `json:"sandbox_require"`
+	Unsandboxed    bool             `json:"allow_unsandboxed,omitempty"`
+	Parallel       int              `json:"parallel"`
+	Site           string           `json:"site,omitempty"`        // path of site.yaml
+	SiteDigest     Hash             `json:"site_digest,omitempty"` // of its content
+	Environment    string           `json:"environment,omitempty"` // one line: interpreter and packages
+	BaselineTree   Hash             `json:"baseline_tree"`
+}
+
+// A CertificatePlan pre-registers how certify will decide.
+type CertificatePlan struct {
+	Margin float64 `json:"margin"` // > 0, in the score's unit
+	N      int     `json:"n"`      // pairs
+	Alpha  float64 `json:"alpha"`
+}
+
+// TaskIdentity says which task a run is about, to the byte.
+type TaskIdentity struct {
+	Name      string `json:"name"`
+	Title     string `json:"title"`
+	Dir       string `json:"dir"` // where it was found; not part of any hash
+	Hash      Hash   `json:"hash"`
+	Evaluator Hash   `json:"evaluator_hash"`
+}
+
+// An Agent is one member of the team: a role and who plays it.
+type Agent struct {
+	Name     string `json:"name"` // "arch", "generic-3", "single"
+	Role     string `json:"role"` // role id, or "generic"
+	Proposer string `json:"proposer"`
+}
+
+// A Role is one specialist's share of the recipe's surface.
+type Role struct {
+	ID       string   `json:"id"`
+	Title    string   `json:"title"`
+	Preamble string   `json:"preamble"`
+	MayEdit  []string `json:"may_edit"` // globs
+}
+
+// A Knob is one declared, mutable value of the recipe.
+type Knob struct {
+	Name    string   `json:"name" yaml:"name"`
+	Role    string   `json:"role" yaml:"role"`
+	About   string   `json:"about,omitempty" yaml:"about"`
+	Type    KnobType `json:"type" yaml:"type"`
+	Min     *float64 `json:"min,omitempty" yaml:"min"`
+	Max     *float64 `json:"max,omitempty" yaml:"max"`
+	Scale   string   `json:"scale,omitempty" yaml:"scale"` // "linear" (default) or "log"
+	Step    float64  `json:"step,omitempty" yaml:"step"`   // first step: added (linear) or multiplied (log)
+	Choices []string `json:"choices,omitempty" yaml:"choices"`
+	Place   Place    `json:"place" yaml:"place"`
+}
+
+// A KnobType is what values a knob takes.
+type KnobType string
+
+// The types of knob.
+const (
+	IntKnob    KnobType = "int"
+	FloatKnob  KnobType = "float"
+	ChoiceKnob KnobType = "choice"
+	BoolKnob   KnobType = "bool" // True or False, as Python writes them
+)
+
+// A Place finds a knob: a multi-line regular expression with one group, the value's text.
+type Place struct {
+	File    string `json:"file" yaml:"file"`
+	Pattern string `json:"pattern" yaml:"pattern"`
+}
+
+// Spend counts what a run has used; it is durable.
+type Spend struct {
+	Trials     int     `json:"trials"`      // submitted, the baseline not counted
+	TrialWall  Seconds `json:"trial_s"`     // accepted attempts
+	LostWall   Seconds `json:"lost_s"`      // attempts whose result was not accepted
+	CheckCPU   Seconds `json:"check_cpu_s"` // free checks and bash
+	Sessions   int     `json:"sessions"`
+	Supervised Seconds `json:"supervised_s"`
+}
+
+// A SessionRow is one session as the lineage knows it.
+type SessionRow struct {
+	ID       SessionID `json:"id"`
+	Agent    string    `json:"agent"`
+	Role     string    `json:"role"`
+	Proposer string    `json:"proposer"`
+	OpenedAt time.Time `json:"opened_at"`
+	ClosedAt time.Time `json:"closed_at,omitzero"`
+	Prompt   Hash      `json:"prompt,omitempty"`
+	Ending   string    `json:"ending,omitempty"` // "submitted", "no_submit", "error", "stopped", "lost"
+	Error    string    `json:"error,omitempty"`
+	Calls    int       `json:"calls"`
+	Trials   []TrialID `json:"trials,omitempty"`
+}

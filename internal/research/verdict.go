@@ -1,0 +1,197 @@
+package research
+
+import (
+	"fmt"
+	"math"
+)
+
+// VerdictVersion names the arithmetic of [Judge] and [Pool]. It is registered with each run, so
+// that an old run is rechecked by the rules that it was made under.
+const VerdictVersion = 1
+
+// A Rule is a keep rule. Values are stored: add, never rename.
+type Rule string
+
+// The keep rules.
+const (
+	Strict    Rule = "strict"    // any improvement; gains are called unconfirmed
+	Confirmed Rule = "confirmed" // re-measured against the incumbent by a group-sequential design
+)
+
+// A KeepRule is the registered way to decide.
+type KeepRule struct {
+	Rule Rule `json:"rule" yaml:"rule" jsonschema:"strict keeps any improvement"`
+}
+
+// A Verdict compares a measurement with the incumbent. It can be recomputed from the lineage.
+type Verdict struct {
+	Keep bool `json:"keep"`
+	// Reason is one sentence for the next specialist.
+	Reason     string   `json:"reason"`
+	Rule       Rule     `json:"rule"`
+	Against    TrialID  `json:"against"` // the incumbent at that time
+	Reference  *float64 `json:"reference,omitempty"`
+	Difference *float64 `json:"difference,omitempty"` // score minus the incumbent's, in the score's unit
+	Noise      *float64 `json:"noise_sd,omitempty"`   // of one measurement, where it is known
+	Samples    []string `json:"samples,omitempty"`    // trial/replicate of each measurement that it rests on
+}
+
+// Noise is what calibration established about the score of one measurement of the baseline.
+type Noise struct {
+	Kind   NoiseKind `json:"kind"`
+	N      int       `json:"n"`
+	Mean   float64   `json:"mean"`
+	SD     float64   `json:"sd"` // sample standard deviation; 0 when N < 2 or the task has no noise
+	Scores []float64 `json:"scores,omitempty"`
+}
+
+// A NoiseKind says where the spread of a score comes from. Values are stored.
+type NoiseKind string
+
+// The kinds of noise.
+const (
+	Seeded NoiseKind = "seeded" // a new seed gives another score
+	Timing NoiseKind = "timing" // the clock does
+	None   NoiseKind = "none"   // the tree determines the score
+)
+
+// Judgement is everything that a verdict rests on.
+type Judgement struct {
+	Rule      KeepRule
+	Score     ScoreRule
+	Trial     TrialID
+	Candidate Measurement
+	Incumbent TrialID
+	Reference *float64 // the incumbent's score; nil only for the baseline
+	Noise     *Noise
+}
+
+// Judge decides keep or discard. It is pure: the same judgement gives the same verdict.
+func Judge(j Judgement) Verdict {
+	v := Verdict{Rule: j.Rule.Rule, Against: j.Incumbent, Samples: []string{fmt.Sprintf("%s/0", j.Trial)}}
+	if j.Noise != nil && j.Noise.N >= 2 {
+		v.Noise = ptr(j.Noise.SD)
+	}
+	m := j.Candidate
+	if j.Trial == Baseline {
+		v.Reason = "the recipe as the run found it"
+		if m.Outcome != Valid {
+			v.Reason = "the baseline is not valid: " + m.Reason
+		}
+		return v
+	}
+	if j.Reference != nil {
+		v.Reference = ptr(*j.Reference)
+	}
+	if m.Score != nil && j.Reference != nil {
+		v.Difference = ptr(*m.Score - *j.Reference)
+	}
+	switch {
+	case m.Outcome == Aborted:
+		v.Reason = "the harness failed, which says nothing about the idea: " + m.Reason
+	case m.Outcome != Valid:
+		v.Reason = stoppedReason(j, v)
+	case m.Score == nil || j.Reference == nil:
+		v.Reason = "no score to compare"
+	case j.Score.Direction.Better(*m.Score, *j.Reference):
+		v.Keep = true
+		v.Reason = fmt.Sprintf("%s better than %s (%s → %s)%s", Quantity(math.Abs(*v.Difference), j.Score.Unit), j.Incumbent,
+			Number(*j.Reference), Number(*m.Score), inNoise(v))
+	case *v.Difference == 0:
+		v.Reason = fmt.Sprintf("exactly as good as %s (%s)", j.Incumbent, Number(*m.Score))
+	default:
+		v.Reason = fmt.Sprintf("%s worse than %s (%s → %s)%s", Quantity(math.Abs(*v.Difference), j.Score.Unit), j.Incumbent,
+			Number(*j.Reference), Number(*m.Score), inNoise(v))
+	}
+	return v
+}
+
+func stoppedReason(j Judgement, v Verdict) string {
+	m := j.Candidate
+	reason := m.Reason
+	if reason == "" {
+		reason = string(m.Outcome)
+	}
+	if v.Difference != nil && j.Score.Direction.Better(*m.Score, *j.Reference) {
+		reason += fmt.Sprintf("; its score %s beats %s by %s", Number(*m.Score), j.Incumbent,
+			Quantity(math.Abs(*v.Difference), j.Score.Unit))
+	}
+	return reason
+}
+
+// inNoise puts a difference in proportion to the noise of one measurement.
+func inNoise(v Verdict) string {
+	if v.Noise == nil || *v.Noise == 0 || v.Difference == nil {
+		return ""
+	}
+	return fmt.Sprintf(", %.1f sd of one measurement", math.Abs(*v.Difference) / *v.Noise)
+}
+
+// NoiseOf summarizes repeated measurements of one tree.
+func NoiseOf(kind NoiseKind, scores []float64) Noise {
+	n := Noise{Kind: kind, N: len(scores), Scores: scores}
+	for _, s := range scores {
+		n.Mean += s / float64(len(scores))
+	}
+	if len(scores) < 2 {
+		return n
+	}
+	var squares float64
+	for _, s := range scores {
+		squares += (s - n.Mean) * (s - n.Mean)
+	}
+	n.SD = math.Sqrt(squares / float64(len(scores)-1))
+	return n
+}
+
+// Pool joins the replicates of one tree into one measurement: metrics and score are means over
+// replicates, margins are recomputed from the pooled metrics, and the first replicate that is
+// not valid decides the outcome. It returns the zero Measurement for no replicates.
+func Pool(ms []Measurement) Measurement {
+	if len(ms) == 0 {
+		return Measurement{}
+	}
+	pooled := ms[0]
+	if len(ms) == 1 {
+		return pooled
+	}
+	for _, m := range ms {
+		if m.Outcome != Valid {
+			return m
+		}
+	}
+	pooled.Replicates = len(ms)
+	pooled.Metrics = make(map[string]MetricValue, len(ms[0].Metrics))
+	for name, first := range ms[0].Metrics {
+		sum := 0.0
+		for _, m := range ms {
+			sum += m.Metrics[name].Value
+		}
+		first.Value, first.Seeds = sum/float64(len(ms)), nil
+		pooled.Metrics[name] = first
+	}
+	var total float64
+	scored := true
+	for _, m := range ms {
+		if m.Score == nil {
+			scored = false
+			break
+		}
+		total += *m.Score
+	}
+	pooled.Score = nil
+	if scored {
+		pooled.Score = ptr(total / float64(len(ms)))
+	}
+	pooled.Margins = make([]Margin, len(ms[0].Margins))
+	for i := range pooled.Margins {
+		value := 0.0
+		for _, m := range ms {
+			value += m.Margins[i].Value / float64(len(ms))
+		}
+		pooled.Margins[i] = MarginOf(ms[0].Margins[i].Bound, value)
+	}
+	return pooled
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,86 @@
+package terminal
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"mendel/internal/lineage"
+	"mendel/internal/research"
+)
+
+// Follow prints a line for each thing that happens in a run, until done is closed and
+// everything recorded has been printed. It reads the run's file, so that it never makes the
+// supervisor wait.
+func Follow(ctx context.Context, r *lineage.Reader, w io.Writer, after int64, done <-chan struct{}, s Style) error {
+	reg, err := r.Registration()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for last := false; ; {
+		for {
+			events, err := r.Events(ctx, after, 256)
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				after = e.Seq
+				if err := writeEvent(w, r, reg, e, s); err != nil {
+					return err
+				}
+			}
+			if len(events) == 0 {
+				break
+			}
+		}
+		if last {
+			return nil
+		}
+		select {
+		case <-done:
+			last = true
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e research.Event, s Style) error {
+	clock := s.Faint(e.At.Local().Format(time.TimeOnly))
+	say := func(format string, args ...any) { fmt.Fprintf(w, "%s  "+format+"\n", append([]any{clock}, args...)...) }
+	switch f := e.Fact.(type) {
+	case research.Supervised:
+		if f.Resumed {
+			say("resumed by process %d on %s", f.PID, f.Host)
+		}
+	case research.BudgetChanged:
+		say("new budgets, by %s", f.By)
+	case research.Measured:
+		if f.Attempt.Trial == research.Baseline && f.Measurement.Score != nil {
+			say("baseline measurement %d of %d: %s", f.Attempt.Replicate+1, reg.Replicates, research.Quantity(*f.Measurement.Score, reg.Score.Unit))
+		}
+	case research.Calibrated:
+		say("baseline %s, noise sd %s (n=%d)", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)),
+			research.Quantity(f.Noise.SD, reg.Score.Unit), f.Noise.N)
+	case research.AttemptLost:
+		say("%s: attempt %d lost: %s", f.Attempt.Trial, f.Attempt.Number, f.Reason)
+	case research.SessionClosed:
+		if f.Ending == "error" {
+			say("session %d: %s", f.Session, s.Bad(f.Error))
+		}
+	case research.Judged:
+		if f.Trial == research.Baseline && f.Outcome == research.Valid {
+			return nil
+		}
+		t, err := r.Trial(f.Trial)
+		if err != nil {
+			return err
+		}
+		say("%s", VerdictLine(t, reg.Score, s))
+	}
+	return nil
+}

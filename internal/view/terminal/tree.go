@@ -1,0 +1,54 @@
+package terminal
+
+import (
+	"fmt"
+	"io"
+
+	"mendel/internal/research"
+)
+
+// WriteTree draws who descends from whom. trials must be in the order of their ids; path holds
+// the trials from the root to the incumbent.
+func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]bool, score research.ScoreRule, s Style) {
+	children := make(map[research.TrialID][]research.Trial)
+	var root *research.Trial
+	for i, t := range trials {
+		if t.ID == research.Baseline {
+			root = &trials[i]
+			continue
+		}
+		children[t.Proposal.Parent] = append(children[t.Proposal.Parent], t)
+	}
+	if root == nil {
+		return
+	}
+	var draw func(t research.Trial, prefix, branch string)
+	draw = func(t research.Trial, prefix, branch string) {
+		mark := " "
+		if path[t.ID] {
+			mark = s.Good("*")
+		}
+		value := ""
+		if v, ok := t.Score(); ok {
+			value = research.Quantity(v, score.Unit)
+		}
+		line := fmt.Sprintf("%s%s %s %s  %s  %s  ", branch, mark, s.Strong(t.ID.String()), s.Status(t.Status, 0), t.Proposal.Role, value)
+		fmt.Fprintln(w, s.Faint(prefix)+line+s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-len(prefix)-50, 24))))
+		kids := children[t.ID]
+		next := prefix
+		switch branch {
+		case "├─":
+			next += "│ "
+		case "└─":
+			next += "  "
+		}
+		for i, kid := range kids {
+			edge := "├─"
+			if i == len(kids)-1 {
+				edge = "└─"
+			}
+			draw(kid, next, edge)
+		}
+	}
+	draw(*root, "", "")
+}
