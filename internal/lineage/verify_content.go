@@ -85,16 +85,16 @@ func (v *verification) projections() error {
 }
 
 func (v *verification) table(table string, key []string) error {
-	stored, err := openCursor(v.s, "main", table, key)
-	if err != nil {
-		return err
-	}
-	defer stored.rows.Close()
-	want, err := openCursor(v.s, "temp", table, key)
+	want, err := openCursor(v.s, "temp", table, []string{"*"}, key)
 	if err != nil {
 		return err
 	}
 	defer want.rows.Close()
+	stored, err := openCursor(v.s, "main", table, want.columns, key)
+	if err != nil {
+		return err
+	}
+	defer stored.rows.Close()
 	more := func(c *cursor) bool { return err == nil && c.next(&err) }
 	inStored, inWant := more(stored), more(want)
 	for inStored || inWant {
@@ -141,8 +141,8 @@ type cursor struct {
 	values  []any
 }
 
-func openCursor(s *session, schema, table string, key []string) (*cursor, error) {
-	st, err := s.statement(fmt.Sprintf(`SELECT * FROM %s.%s ORDER BY %s`, schema, table, strings.Join(key, ", ")))
+func openCursor(s *session, schema, table string, columns, key []string) (*cursor, error) {
+	st, err := s.statement(fmt.Sprintf(`SELECT %s FROM %s.%s ORDER BY %s`, strings.Join(columns, ", "), schema, table, strings.Join(key, ", ")))
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ def tokens(source):
     if not source.endswith("\n"):
         source += "\n"  # otherwise some versions leave the last line open
     out, depth, start = [], 0, None
-    lines = source.splitlines(keepends=True)
+    lines = io.StringIO(source).readlines()
     def text(a, b):
         (r, c), (s, d) = a, b
         if r == s:

@@ -48,6 +48,8 @@ def serve(**methods):
 
 
 def _reply(says, call, answer):
+    if isinstance(answer, dict):
+        answer = (answer,)
     answer = list(answer) if isinstance(answer, tuple) or numpy is None else [answer]
     expected = call.get("expect") or []
     header = {}

@@ -42,8 +42,9 @@ type lesson struct {
 // memory is what the brief lets mutate know of its role's earlier moves.
 type memory struct {
 	lessons map[string][]lesson // by knob, newest first
-	repairs map[research.TrialID]int
-	blank   bool // the brief shows no history
+	known   map[research.TrialID]research.Trial
+	repairs map[research.TrialID]int // trials built on this one
+	blank   bool                     // the brief shows no history
 }
 
 // remember reads the role's trials.
@@ -59,6 +60,7 @@ func remember(b research.Brief) memory {
 			known[t.ID] = t
 		}
 	}
+	m.known = known
 	for _, t := range known {
 		if t.ID != research.Baseline {
 			m.repairs[t.Proposal.Parent]++
@@ -74,6 +76,20 @@ func remember(b research.Brief) memory {
 		}
 	}
 	return m
+}
+
+// worn counts how often a near miss was worked on, and the near misses that it repairs with it.
+func (m memory) worn(t research.Trial) int {
+	n := m.repairs[t.ID]
+	for range 8 {
+		parent, ok := m.known[t.Proposal.Parent]
+		if !ok || !parent.Status.Stopped() {
+			break
+		}
+		n += m.repairs[parent.ID]
+		t = parent
+	}
+	return n
 }
 
 // learn compares a trial with its parent, or with the incumbent of its time where the parent

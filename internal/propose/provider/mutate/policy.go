@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"mendel/internal/research"
 )
@@ -11,7 +12,7 @@ import (
 // How often mutate does something other than the best-looking step from the incumbent.
 const (
 	repairChance     = 0.5  // work on a near miss, where there is one that is not worn out
-	wearRepairs      = 4    // trials built on a near miss that wear it out
+	wearRepairs      = 5    // trials built on a near miss, or on its repairs, that wear it out
 	elsewhereChance  = 0.1  // start from another trial of the leaderboard
 	twoKnobsChance   = 0.15 // move two knobs at once
 	jumpChance       = 0.4  // when saturated: leave the neighbourhood
@@ -43,21 +44,37 @@ func (p *episode) chooseBase() research.Trial {
 	}
 	if p.random.Float64() < repairChance {
 		for _, t := range h.NearMisses {
-			if p.memory.repairs[t.ID] < wearRepairs && !p.spent[baseKey(t.ID)] {
+			if p.memory.worn(t) < wearRepairs && !p.spent[baseKey(t.ID)] {
 				return t
 			}
 		}
 	}
+	if p.random.Float64() < elsewhereChance {
+		if others := p.closeSeconds(); len(others) > 0 {
+			return others[p.random.IntN(len(others))]
+		}
+	}
+	return p.brief.Incumbent
+}
+
+// closeSeconds are the trials of the leaderboard that are nearly as good as the incumbent: an
+// improvement of one of them may be the better recipe. From a far worse one it cannot be.
+func (p *episode) closeSeconds() []research.Trial {
+	const share = 0.1 // of all that the run has won so far
+	h := p.brief.History
+	best, ok := p.brief.Incumbent.Score()
+	first, measured := h.Baseline.Score()
+	if !ok || !measured {
+		return nil
+	}
+	near := max(share*math.Abs(best-first), 2*p.guess())
 	var others []research.Trial
-	for _, t := range h.Leaderboard[:min(len(h.Leaderboard), 6)] {
-		if t.ID != p.brief.Incumbent.ID && !p.spent[baseKey(t.ID)] {
+	for _, t := range h.Leaderboard {
+		if t.ID != p.brief.Incumbent.ID && math.Abs(p.ahead(t)) <= near && !p.spent[baseKey(t.ID)] {
 			others = append(others, t)
 		}
 	}
-	if len(others) > 1 && p.random.Float64() < elsewhereChance {
-		return others[p.random.IntN(len(others))]
-	}
-	return p.brief.Incumbent
+	return others
 }
 
 // choose makes a plan on a base whose knobs have these values; ok is false when nothing is
@@ -133,11 +150,12 @@ func (p *episode) guess() float64 {
 
 // rounded keeps three significant digits: a forecast has no more.
 func rounded(v float64) float64 {
-	if v == 0 {
-		return 0
+	text := strconv.FormatFloat(v, 'g', 3, 64)
+	short, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return v
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
-	return math.Round(v/unit) * unit
+	return short
 }
 
 // draw picks one step with chances in proportion to their weights.
@@ -163,7 +181,7 @@ func (p *episode) jumps(base research.Trial, values map[string]value) []step {
 	var far []step
 	for _, a := range p.axes(values) {
 		var candidates []step
-		const why = "the steps near the present values have stopped helping, so this leaves their neighbourhood"
+		const why = "steps near the present values have stopped helping, so this leaves their neighbourhood"
 		if a.categorical() {
 			for i := range a.choices() {
 				if i != int(a.x) {
@@ -242,7 +260,7 @@ func (p *episode) giveSlack(a axis, base research.Trial, values map[string]value
 			weight = 3
 		}
 	}
-	s := p.stepTo(a, values, x, weight, fmt.Sprintf("earlier moves of this knob changed %s by about %s for a step of this size, and the near miss lacks %s",
+	s := p.stepTo(a, values, x, weight, fmt.Sprintf("by its earlier moves, a step of this size changes %s by about %s, and the near miss lacks %s",
 		missed.Bound.Name, research.Quantity(math.Abs(slope*(x-a.x)), missed.Bound.Unit), research.Quantity(math.Abs(missed.Slack), missed.Bound.Unit)))
 	s.gain = gain
 	return s
@@ -251,7 +269,8 @@ func (p *episode) giveSlack(a axis, base research.Trial, values map[string]value
 // halfBack goes half of the way back on a knob that the near miss itself moved. A quarter and
 // three quarters are next, when half of it was tried.
 func (p *episode) halfBack(a axis, base research.Trial, values map[string]value) step {
-	if a.categorical() {
+	missed, ok := worstMargin(base)
+	if !ok || a.categorical() {
 		return step{}
 	}
 	for _, l := range p.memory.lessons[a.knob.Name] {
@@ -259,15 +278,15 @@ func (p *episode) halfBack(a axis, base research.Trial, values map[string]value)
 			continue
 		}
 		from, ok := a.parse(l.from)
-		if !ok {
-			return step{}
+		if gained, known := l.slack[missed.Bound.Name]; !ok || known && gained >= 0 {
+			return step{} // it was not this move that used the room up
 		}
 		for _, share := range []float64{0.5, 0.75, 0.25} {
 			x, ok := a.settle(a.x + share*(from-a.x))
 			if !ok || same(x, from) || p.tried(a, x) {
 				continue
 			}
-			s := p.stepTo(a, values, x, 2, fmt.Sprintf("trial %s went from %s to %s, which was better but missed a bound, so part of the way should keep some of the gain and hold it",
+			s := p.stepTo(a, values, x, 2, fmt.Sprintf("trial %s went from %s to %s, which was better but missed a bound; going back part of the way should hold it and keep some of the gain",
 				l.trial, l.from, l.to))
 			back := -share * math.Abs(p.ahead(base))
 			s.gain = &back

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"mendel/internal/research"
 )
@@ -101,6 +100,9 @@ type wall struct {
 func (p *episode) walk(a axis, values map[string]value, horizon int) []step {
 	lessons := p.memory.lessons[a.knob.Name]
 	below, above := walls(a, lessons, horizon)
+	if s, ok := p.vertex(a, values, below, above); ok {
+		return []step{s}
+	}
 	var list []step
 	for _, side := range []struct {
 		sign float64
@@ -173,15 +175,66 @@ func (p *episode) halfWay(a axis, values map[string]value, w wall) (step, bool) 
 		return step{}, false
 	}
 	weight := 0.3 + 0.4*min(distance/a.step, 1)
-	why := fmt.Sprintf("trial %s showed that %s %s, so a value nearer to the present one is tried", w.lesson.trial, w.text(), p.effect(w.lesson))
+	why := fmt.Sprintf("trial %s %s at %s, so a value nearer to the present one is tried", w.lesson.trial, p.effect(w.lesson), w.lesson.to)
 	if w.lesson.worked {
 		weight *= 0.6
-		why = fmt.Sprintf("trial %s left %s behind and %s, and the best value may lie between", w.lesson.trial, w.lesson.from, p.effect(w.lesson))
+		why = fmt.Sprintf("trial %s came from %s and %s, and the best value may lie between", w.lesson.trial, w.lesson.from, p.effect(w.lesson))
 	}
 	return p.stepTo(a, values, x, weight, why), true
 }
 
-func (w wall) text() string { return w.lesson.to }
+// vertex is the top of the parabola through the present value and the bad ones on both sides,
+// where both were measured against it.
+func (p *episode) vertex(a axis, values map[string]value, below, above *wall) (step, bool) {
+	if below == nil || above == nil {
+		return step{}, false
+	}
+	left, okLeft := below.gain(a)
+	right, okRight := above.gain(a)
+	if !okLeft || !okRight {
+		return step{}, false
+	}
+	dl, dr := below.x-a.x, above.x-a.x
+	curve := (left/dl - right/dr) / (dl - dr)
+	tilt := left/dl - curve*dl
+	if curve >= 0 {
+		return step{}, false
+	}
+	top := -tilt / (2 * curve)
+	x, ok := a.settle(a.x + top)
+	if !ok || same(x, below.x) || same(x, above.x) || math.Abs(top) < min(-dl, dr)/20 || top < dl || top > dr {
+		return step{}, false
+	}
+	gain := curve*(x-a.x)*(x-a.x) + tilt*(x-a.x)
+	if gain <= 0 {
+		return step{}, false
+	}
+	weight := 0.3
+	if gain > p.guess() {
+		weight = 1
+	}
+	s := p.stepTo(a, values, x, weight, fmt.Sprintf("a parabola through %s, %s and %s, from trials %s and %s, has its best near there",
+		a.write(below.x), a.write(a.x), a.write(above.x), below.lesson.trial, above.lesson.trial))
+	s.gain = &gain
+	return s, true
+}
+
+// gain is how much better the wall's value was measured to be than the present one; it is
+// known when the wall's trial went from one of the two to the other.
+func (w wall) gain(a axis) (float64, bool) {
+	l := w.lesson
+	from, okFrom := a.parse(l.from)
+	to, okTo := a.parse(l.to)
+	switch {
+	case l.gain == nil || !okFrom || !okTo:
+		return 0, false
+	case same(from, a.x) && same(to, w.x):
+		return *l.gain, true
+	case same(to, a.x) && same(from, w.x):
+		return -*l.gain, true
+	}
+	return 0, false
+}
 
 // switches gives the other choices of a knob that did not fail lately.
 func (p *episode) switches(a axis, values map[string]value, horizon int) []step {
@@ -202,11 +255,11 @@ func (p *episode) switches(a axis, values map[string]value, horizon int) []step 
 func (p *episode) unknown(lessons []lesson) string {
 	switch {
 	case p.memory.blank:
-		return "nothing is known here of earlier trials"
+		return "nothing is known here of earlier trials, so this asks what it does"
 	case len(lessons) == 0:
-		return "no earlier trial of this role that is on record here has moved it"
+		return "no trial on record here has moved it, so this asks what it does"
 	default:
-		return "this direction has not been tried from the present value"
+		return "this direction is not known from the present value"
 	}
 }
 
@@ -219,10 +272,10 @@ func (p *episode) effect(l lesson) string {
 	case l.worked:
 		return "was kept"
 	case l.status == research.StatusDiscard && l.gain != nil:
-		return fmt.Sprintf("changed the score by %s for the worse", research.Quantity(math.Abs(rounded(*l.gain)), unit))
+		return "was worse by " + research.Quantity(math.Abs(rounded(*l.gain)), unit)
 	case l.status == research.StatusDiscard:
 		return "was not better"
 	default:
-		return "ended as " + strings.ReplaceAll(string(l.status), "_", " ")
+		return "ended as " + string(l.status)
 	}
 }

@@ -8,32 +8,32 @@ import (
 )
 
 // hypothesis is one sentence that says what changes, on what evidence, and what is expected.
-func (p plan) hypothesis(b research.Brief) string {
-	var b1 strings.Builder
-	if p.base.ID != b.Incumbent.ID {
+func (p plan) hypothesis(brief research.Brief) string {
+	var b strings.Builder
+	if p.base.ID != brief.Incumbent.ID {
 		what := "trial"
 		if p.base.Status.Stopped() {
 			what = "near miss"
 		}
-		fmt.Fprintf(&b1, "On %s %s, ", what, p.base.ID)
+		fmt.Fprintf(&b, "On %s %s, ", what, p.base.ID)
 	}
 	for i, m := range p.moves {
 		if i > 0 {
-			b1.WriteString("; and ")
+			b.WriteString("; and ")
 		}
-		fmt.Fprintf(&b1, "%s because %s", m.words(), p.why[i])
+		fmt.Fprintf(&b, "%s: %s", m.words(), p.why[i])
 	}
-	unit := b.Task.Score.Unit
+	unit := brief.Task.Score.Unit
 	signed := research.Quantity(p.expected, unit)
 	if p.expected >= 0 {
 		signed = "+" + signed
 	}
 	if p.measured {
-		fmt.Fprintf(&b1, "; from those measured effects the score should move by about %s.", signed)
+		fmt.Fprintf(&b, "; from those measured effects the score should move by about %s.", signed)
 	} else {
-		fmt.Fprintf(&b1, "; the forecast of %s is a small guess, not a measured effect.", signed)
+		fmt.Fprintf(&b, "; the forecast of %s is a small guess, not a measured effect.", signed)
 	}
-	text := b1.String()
+	text := b.String()
 	return strings.ToUpper(text[:1]) + text[1:]
 }
 

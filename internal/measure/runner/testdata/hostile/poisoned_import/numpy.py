@@ -1,0 +1,1 @@
+print("BREACH: the evaluator imported this", flush=True)

