@@ -316,12 +316,24 @@ func summarize(ctx context.Context, r *lineage.Reader, dir string, ending loop.E
 	}
 	fmt.Printf("\nlineage  %s\nhead     %s\n", filepath.Join(dir, lineage.FileName), o.Head)
 	fmt.Println("next")
-	if o.Incumbent != nil {
-		fmt.Printf("  %-38s what the best trial changed, and by how much\n", at("show "+o.Incumbent.ID.String(), "--state "))
-		fmt.Printf("  %-38s\n", at("diff 000 "+o.Incumbent.ID.String(), "--state "))
+	next := [][2]string{
+		{at("tree", "--state "), "who descends from whom"},
+		{"mendel verify " + dir, "check that nothing was altered"},
+		{fmt.Sprintf("mendel run --resume %s --trials %d", dir, ending.Trials+max(ending.Trials, 10)), "go on"},
 	}
-	fmt.Printf("  %-38s who descends from whom\n", at("tree", "--state "))
-	fmt.Printf("  %-38s check that nothing was altered\n", "mendel verify "+dir)
-	fmt.Printf("  %-38s go on\n", fmt.Sprintf("mendel run --resume %s --trials %d", dir, ending.Trials+max(ending.Trials, 10)))
+	if o.Incumbent != nil {
+		best := o.Incumbent.ID.String()
+		next = append([][2]string{
+			{at("show "+best, "--state "), "the best trial: its verdict, margins and measurement"},
+			{at("diff 000 "+best, "--state "), "what it changed in all"},
+		}, next...)
+	}
+	width := 0
+	for _, line := range next {
+		width = max(width, len(line[0]))
+	}
+	for _, line := range next {
+		fmt.Printf("  %-*s  %s\n", width, line[0], line[1])
+	}
 	return nil
 }

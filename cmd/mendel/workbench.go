@@ -71,6 +71,9 @@ func prepare(ctx context.Context, t *taskPackage, siteFlag string, parallel int,
 		Level: string(b.host.Level), Memory: string(b.host.Memory),
 		Processes: string(b.host.Processes), Disk: string(b.host.Disk),
 	}
+	if b.host.PrivateMounts { // a runner has them, this process has not
+		b.note.Disk = string(sandbox.Tmpfs)
+	}
 	required, err := sandbox.ParseLevel(t.Sandbox)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func openRun(t testing.TB, dir string, n int) (*lineagetest.Author, *lineage.Sto
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	if err := author.Baseline(lineagetest.Live(store)); err != nil {
+	if err := author.Start(store); err != nil {
 		t.Fatal(err)
 	}
 	if err := author.Bulk(store, n); err != nil {

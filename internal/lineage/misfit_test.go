@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"mendel/internal/lineage"
 	"mendel/internal/lineage/lineagetest"
@@ -181,13 +182,13 @@ func TestBatchIsAllOrNothing(t *testing.T) {
 	_, store := openRun(t, t.TempDir(), 1)
 	head := must(store.Head())(t)
 	err := store.Batch(ctx, func(b *lineage.Batch) error {
-		if _, err := b.Append(lineagetest.At(1), research.Stopped{Reason: "first"}); err != nil {
+		if _, err := b.Append(time.Now(), research.Stopped{Reason: "first"}); err != nil {
 			return err
 		}
 		if got := must(b.Head())(t); got.Seq != head.Seq+1 {
 			t.Errorf("inside the batch the head is %d", got.Seq)
 		}
-		_, _ = b.Append(lineagetest.At(2), research.Judged{Trial: 50})
+		_, _ = b.Append(time.Now(), research.Judged{Trial: 50})
 		return nil
 	})
 	if err == nil {

@@ -11,7 +11,7 @@ import (
 
 // Trial is one trial.
 func (r *Reader) Trial(id research.TrialID) (research.Trial, error) {
-	trials, err := r.trials(`id = ?`, int64(id))
+	trials, err := r.trials(`WHERE id = ?`, int64(id))
 	if err == nil && len(trials) == 0 {
 		err = unknownTrial(id)
 	}
@@ -67,20 +67,20 @@ func (r *Reader) Trials(f Filter) ([]research.Trial, error) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	return r.trials(strings.Join(where, ` AND `)+order+` LIMIT ?`, append(args, limit)...)
+	return r.trials(`WHERE `+strings.Join(where, ` AND `)+order+` LIMIT ?`, append(args, limit)...)
 }
 
-// trialQuery reads trials that a condition on the trials table chooses. Measurement and verdict
+// trialQuery reads trials that a clause after FROM chooses. Measurement and verdict
 // come from the events that hold them.
 const trialQuery = `SELECT t.id, t.parent, t.role, t.proposer, t.session, t.key, t.hypothesis, t.expected, t.notes, t.tree, t.tokens, t.incumbent,
 	t.submitted_at, t.started_at, t.ended_at, t.status, t.replicates,
 	(SELECT payload FROM events WHERE seq = t.measured_seq), (SELECT payload FROM events WHERE seq = t.judged_seq)
-	FROM trials t WHERE `
+	FROM trials t `
 
-// trials runs trialQuery with a condition.
-func (r *Reader) trials(condition string, args ...any) ([]research.Trial, error) {
+// trials runs trialQuery with the clause.
+func (r *Reader) trials(clause string, args ...any) ([]research.Trial, error) {
 	return read(r, func(s *session) ([]research.Trial, error) {
-		rows, err := collect(s, scanTrial, trialQuery+condition, args...)
+		rows, err := collect(s, scanTrial, trialQuery+clause, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 )
 
 // The lists below cost what they return, however long the history is: each follows one index.
+// They name it, because SQLite, which knows nothing of how statuses are spread, would sort.
 // Those that teach specialists leave out trials that are not judged and harness aborts, which
 // are no evidence about an idea.
 const (
@@ -19,19 +20,19 @@ const (
 
 // Incumbent is the current best kept trial; false before the baseline was judged valid.
 func (r *Reader) Incumbent() (research.Trial, bool, error) {
-	trials, err := r.trials(`id = (SELECT incumbent FROM state)`)
+	trials, err := r.trials(`WHERE id = (SELECT incumbent FROM state)`)
 	return first(trials), len(trials) > 0, err
 }
 
 // Baseline is trial 000; false before it was submitted.
 func (r *Reader) Baseline() (research.Trial, bool, error) {
-	trials, err := r.trials(`id = 0`)
+	trials, err := r.trials(`WHERE id = 0`)
 	return first(trials), len(trials) > 0, err
 }
 
 // Leaderboard lists the ranking trials, best first.
 func (r *Reader) Leaderboard(n int) ([]research.Trial, error) {
-	return r.trials(ranked+` ORDER BY order_score, id LIMIT ?`, n)
+	return r.trials(`INDEXED BY trials_ranked WHERE `+ranked+` ORDER BY order_score, id LIMIT ?`, n)
 }
 
 // NearMisses lists the trials that a limit or gate stopped although their score is better than
@@ -44,29 +45,29 @@ func (r *Reader) NearMisses(score float64, n int) ([]research.Trial, error) {
 	if reg.Score.Direction == research.Maximize {
 		score = -score
 	}
-	return r.trials(stopped+` AND order_score < ? ORDER BY order_score, id LIMIT ?`, score, n)
+	return r.trials(`INDEXED BY trials_stopped WHERE `+stopped+` AND order_score < ? ORDER BY order_score, id LIMIT ?`, score, n)
 }
 
 // Recent lists the newest telling trials of all roles, newest first.
 func (r *Reader) Recent(n int) ([]research.Trial, error) {
-	return r.trials(telling+` ORDER BY id DESC LIMIT ?`, n)
+	return r.trials(`INDEXED BY trials_telling WHERE `+telling+` ORDER BY id DESC LIMIT ?`, n)
 }
 
 // Own lists a role's newest telling trials, newest first.
 func (r *Reader) Own(role string, n int) ([]research.Trial, error) {
-	return r.trials(`role = ? AND `+telling+` ORDER BY id DESC LIMIT ?`, role, n)
+	return r.trials(`INDEXED BY trials_telling_by_role WHERE role = ? AND `+telling+` ORDER BY id DESC LIMIT ?`, role, n)
 }
 
 // Children lists a trial's newest telling children, newest first.
 func (r *Reader) Children(id research.TrialID, n int) ([]research.Trial, error) {
-	return r.trials(`parent = ? AND `+telling+` ORDER BY id DESC LIMIT ?`, int64(id), n)
+	return r.trials(`INDEXED BY trials_telling_by_parent WHERE parent = ? AND `+telling+` ORDER BY id DESC LIMIT ?`, int64(id), n)
 }
 
 // LastCrash is the newest crash of a role that left an excerpt among its last few crashes; nil
 // when there is none.
 func (r *Reader) LastCrash(role string) (*research.CrashOf, error) {
 	const few = 5 // a crash without an excerpt is rare
-	trials, err := r.trials(`role = ? AND `+crashed+` ORDER BY id DESC LIMIT ?`, role, few)
+	trials, err := r.trials(`INDEXED BY trials_crashed WHERE role = ? AND `+crashed+` ORDER BY id DESC LIMIT ?`, role, few)
 	for _, t := range trials {
 		if t.Measurement != nil && t.Measurement.Crash != nil {
 			return &research.CrashOf{Trial: t.ID, Crash: *t.Measurement.Crash}, err
@@ -104,7 +105,7 @@ func (r *Reader) Chain(id research.TrialID, limit int) ([]research.Trial, error)
 
 // ByTokens lists the trials whose code without comments has the given hash, oldest first.
 func (r *Reader) ByTokens(tokens research.Hash) ([]research.Trial, error) {
-	return r.trials(`tokens = ? ORDER BY id`, string(tokens))
+	return r.trials(`WHERE tokens = ? ORDER BY id`, string(tokens))
 }
 
 // ByKey finds the trial that a session submitted under a key.
@@ -131,7 +132,7 @@ type Pending struct {
 
 // Pending lists every trial that is submitted and not judged, oldest first.
 func (r *Reader) Pending() ([]Pending, error) {
-	trials, err := r.trials(`status = '' ORDER BY id`)
+	trials, err := r.trials(`WHERE status = '' ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func (r *Reader) BestSoFar() ([]Point, error) {
 			}
 			p.At, err = parseTime(at)
 			return p, err
-		}, `SELECT id, ended_at, score FROM trials WHERE `+ranked+` ORDER BY judged_seq`)
+		}, `SELECT id, ended_at, score FROM trials INDEXED BY trials_improving WHERE `+ranked+` ORDER BY judged_seq`)
 	})
 }
 

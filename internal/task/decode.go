@@ -21,6 +21,7 @@ type document struct {
 	file     string
 	source   []byte
 	places   map[string]*token.Position // by path: "phases[1].run"
+	empty    bool                       // nothing but comments
 	problems Problems
 }
 
@@ -42,7 +43,7 @@ func decode(file string, source []byte, into any) *document {
 
 const maxYAML = 1 << 20 // bytes
 
-// parse returns the body of the only YAML document, or nil after reporting why there is none.
+// parse returns the body of the only YAML document. It is nil when there is none, or after a report.
 func (d *document) parse() (body ast.Node) {
 	defer func() {
 		// The parser is not ours, and a file can hold anything.
@@ -69,9 +70,12 @@ func (d *document) parse() (body ast.Node) {
 	}
 	switch len(bodies) {
 	case 0:
-		d.report(nil, "`mendel task new NAME` writes a complete one to start from", "the file is empty")
+		d.empty = true
 	case 1:
-		return bodies[0]
+		if _, null := bodies[0].(*ast.NullNode); !null {
+			return bodies[0]
+		}
+		d.empty = true
 	default:
 		d.report(position(bodies[1].GetToken()), "remove the `---` and what follows it", "a second YAML document begins here")
 	}
@@ -202,7 +206,11 @@ func (d *document) object(n ast.Node, v reflect.Value, path string) {
 			if at == nil {
 				at = position(firstToken(n))
 			}
-			d.report(at, fmt.Sprintf("add `%s:` — %s", name, field.Tag.Get("jsonschema")), "%q is missing%s", name, d.inside(path))
+			p := d.problem(at, fmt.Sprintf("add `%s:` — %s", name, field.Tag.Get("jsonschema")), fmt.Sprintf("%q is missing%s", name, d.inside(path)))
+			if path == "" {
+				p.Excerpt = "" // the first line of the file explains nothing
+			}
+			d.problems = append(d.problems, p)
 		}
 	}
 }

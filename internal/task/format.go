@@ -56,9 +56,9 @@ type dataSection struct {
 }
 
 type environmentSection struct {
-	Python   *pythonSection    `json:"python,omitempty" jsonschema:"that the recipe runs Python, and what it imports"`
-	Programs []string          `json:"programs,omitempty" jsonschema:"other programs of the host that processes of the task may start, such as bash"`
-	Env      map[string]string `json:"env,omitempty" jsonschema:"environment variables for every process"`
+	Python   *pythonSection  `json:"python,omitempty" jsonschema:"that the recipe runs Python, and what it imports"`
+	Programs []string        `json:"programs,omitempty" jsonschema:"other programs of the host that processes of the task may start, such as bash"`
+	Env      map[string]text `json:"env,omitempty" jsonschema:"environment variables for every process"`
 }
 
 type pythonSection struct {
@@ -88,7 +88,7 @@ type phaseSection struct {
 	OnOverrun overrunOutcome     `json:"on_overrun,omitempty" jsonschema:"what an over-run makes of the trial"`
 	OnFail    failOutcome        `json:"on_fail,omitempty" jsonschema:"what a failure makes of the trial; crash unless given"`
 	MaxFrame  *research.Bytes    `json:"max_frame,omitempty" jsonschema:"largest message between evaluator and subject; 64MiB unless given"`
-	Env       map[string]string  `json:"env,omitempty" jsonschema:"environment variables for this phase"`
+	Env       map[string]text    `json:"env,omitempty" jsonschema:"environment variables for this phase"`
 }
 
 type artifactSection struct {
@@ -184,7 +184,7 @@ type knobSection struct {
 	Max     *float64          `json:"max,omitempty" jsonschema:"largest number"`
 	Scale   scale             `json:"scale,omitempty" jsonschema:"how steps are taken; linear unless given"`
 	Step    *float64          `json:"step,omitempty" jsonschema:"first step: added on a linear scale, multiplied on a log one"`
-	Choices []string          `json:"choices,omitempty" jsonschema:"the values of a choice, as they stand in the file"`
+	Choices []text            `json:"choices,omitempty" jsonschema:"the values of a choice, as they stand in the file"`
 	Place   placeSection      `json:"place" jsonschema:"where it stands in the recipe"`
 }
 
@@ -192,6 +192,9 @@ type placeSection struct {
 	File    string `json:"file" jsonschema:"file of the recipe"`
 	Pattern string `json:"pattern" jsonschema:"multi-line regular expression that matches once, and whose one group is the value's text"`
 }
+
+// A text may also be written as a bare number or boolean.
+type text string
 
 // Closed sets of words. Each is its own type so that decoder and schema know its members.
 type (

@@ -25,6 +25,9 @@ func Load(dir string) (*Task, error) {
 	}
 	l := &loader{dir: abs, task: &Task{Dir: abs}}
 	l.doc = decode(fileName, source, &l.raw)
+	if l.doc.empty {
+		l.doc.report(nil, "`mendel task new NAME` writes a complete one to start from", "the file is empty")
+	}
 	if len(l.doc.places) > 0 {
 		l.resolve()
 	}

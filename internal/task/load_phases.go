@@ -44,7 +44,7 @@ func (l *loader) phase(at string, raw phaseSection) Phase {
 		Name: raw.Name, Run: raw.Run, Evaluator: raw.Evaluator, Subject: raw.Subject, Once: raw.Once,
 		Timeout: duration(raw.Timeout), Budget: duration(raw.Budget), Grace: duration(raw.Grace), KillAfter: duration(raw.KillAfter),
 		OnFail: research.Outcome(orDefault(raw.OnFail, failOutcome(research.Crash))), OnOverrun: research.Outcome(raw.OnOverrun),
-		MaxFrame: defaultMaxFrame, Env: raw.Env,
+		MaxFrame: defaultMaxFrame, Env: plain(raw.Env),
 	}
 	l.variables(at+".env", raw.Env)
 	l.phaseCommands(at, raw)

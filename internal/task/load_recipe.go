@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -155,7 +154,7 @@ func within(path, dir string) bool {
 func (l *loader) environment() {
 	raw := l.raw.Environment
 	env := &l.task.Environment
-	env.Programs, env.Env = raw.Programs, raw.Env
+	env.Programs, env.Env = raw.Programs, plain(raw.Env)
 	if raw.Python != nil {
 		env.Python = &Python{Packages: raw.Python.Packages, Threads: l.count("environment.python.threads", raw.Python.Threads, 1, 1, 1024)}
 	}
@@ -169,8 +168,8 @@ func (l *loader) environment() {
 }
 
 // variables refuses environment variables that belong to the runner.
-func (l *loader) variables(at string, env map[string]string) {
-	for name := range maps.Keys(env) {
+func (l *loader) variables(at string, env map[string]text) {
+	for name := range env {
 		where := join(at, name)
 		switch {
 		case strings.HasPrefix(name, "MENDEL_") || name == "PYTHONPATH" || name == "HOME" || name == "PATH" || name == "TMPDIR":
@@ -181,6 +180,17 @@ func (l *loader) variables(at string, env map[string]string) {
 			l.fail(where, "", "%s: %q is not the name of a variable", at, name)
 		}
 	}
+}
+
+func plain(env map[string]text) map[string]string {
+	if env == nil {
+		return nil
+	}
+	texts := make(map[string]string, len(env))
+	for name, value := range env {
+		texts[name] = string(value)
+	}
+	return texts
 }
 
 // running reads what concerns how trials run: seeds, replicates, resources, sandbox, keep rule.

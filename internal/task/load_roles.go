@@ -110,6 +110,9 @@ func (l *loader) knobs() {
 	}
 	var raws []knobSection
 	doc := decode(l.raw.Knobs, source, &raws)
+	if doc.empty {
+		doc.report(nil, "list at least one knob, or remove `knobs` from task.yaml", "the file is empty")
+	}
 	l.problems = append(l.problems, doc.problems...)
 	seen := map[string]bool{}
 	for i, raw := range raws {
@@ -120,7 +123,10 @@ func (l *loader) knobs() {
 		seen[raw.Name] = true
 		k := research.Knob{
 			Name: raw.Name, Role: raw.Role, About: raw.About, Type: raw.Type, Min: raw.Min, Max: raw.Max,
-			Scale: orDefault(string(raw.Scale), "linear"), Choices: raw.Choices, Place: research.Place(raw.Place),
+			Scale: orDefault(string(raw.Scale), "linear"), Place: research.Place(raw.Place),
+		}
+		for _, c := range raw.Choices {
+			k.Choices = append(k.Choices, string(c))
 		}
 		if raw.Step != nil {
 			k.Step = *raw.Step

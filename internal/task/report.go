@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -141,10 +142,10 @@ func (r Report) WriteText(w io.Writer, colour bool) error {
 	p := painter{colour}
 	var b strings.Builder
 	for _, problem := range r.Problems {
-		b.WriteString(p.problem(problem, "error", red))
+		b.WriteString(p.problem(r.Dir, problem, "error", red))
 	}
 	for _, problem := range r.Warnings {
-		b.WriteString(p.problem(problem, "warning", yellow))
+		b.WriteString(p.problem(r.Dir, problem, "warning", yellow))
 	}
 	if r.Name != "" {
 		fmt.Fprintf(&b, "%s  %s (%s)\n", p.paint(bold, r.Name), r.Title, r.Hash.Short())
@@ -238,10 +239,11 @@ func (p painter) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (p painter) problem(q Problem, word, code string) string {
-	where := q.File
+// problem names the file so that an editor or a terminal can open it.
+func (p painter) problem(dir string, q Problem, word, code string) string {
+	where := filepath.Join(dir, filepath.FromSlash(q.File))
 	if q.Line > 0 {
-		where = fmt.Sprintf("%s:%d:%d", q.File, q.Line, q.Col)
+		where = fmt.Sprintf("%s:%d:%d", where, q.Line, q.Col)
 	}
 	text := fmt.Sprintf("%s: %s %s\n", p.paint(bold, where), p.paint(code, word+":"), q.Message)
 	if q.Excerpt != "" {

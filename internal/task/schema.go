@@ -29,6 +29,7 @@ func SiteSchema() ([]byte, error) {
 
 func schemaOf(t reflect.Type, title string) ([]byte, error) {
 	scalars := map[reflect.Type]*jsonschema.Schema{
+		reflect.TypeFor[text]():              {Types: []string{"string", "number", "boolean"}},
 		reflect.TypeFor[research.Duration](): {Types: []string{"string", "number"}, Pattern: `^[0-9.]+(ns|us|µs|ms|s|m|h)?([0-9.]+(ns|us|µs|ms|s|m))*$`},
 		reflect.TypeFor[research.Bytes]():    {Types: []string{"string", "integer"}, Pattern: `^[0-9._]+ *(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$`},
 	}
@@ -56,7 +57,7 @@ func schemaOf(t reflect.Type, title string) ([]byte, error) {
 }
 
 // settle removes what Go's types allow but the loader does not want offered: null in place of a
-// value that is better left out. Texts may also be written as bare numbers or booleans.
+// value that is better left out.
 func settle(s *jsonschema.Schema) {
 	if s == nil {
 		return
@@ -64,11 +65,8 @@ func settle(s *jsonschema.Schema) {
 	if i := slices.Index(s.Types, "null"); i >= 0 {
 		s.Types = slices.Delete(s.Types, i, i+1)
 	}
-	switch {
-	case len(s.Types) == 1:
+	if len(s.Types) == 1 {
 		s.Type, s.Types = s.Types[0], nil
-	case s.Type == "string":
-		s.Type, s.Types = "", []string{"string", "number", "boolean"}
 	}
 	settle(s.Items)
 	settle(s.AdditionalProperties)

@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"reflect"
 	"strings"
@@ -11,10 +12,11 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// Run with MENDEL_GOLDEN=write to renew what is generated.
+var update = flag.Bool("update", false, "rewrite golden and generated files")
+
 func golden(t *testing.T, file string, got []byte) {
 	t.Helper()
-	if os.Getenv("MENDEL_GOLDEN") == "write" {
+	if *update {
 		if err := writeFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

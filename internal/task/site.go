@@ -47,7 +47,7 @@ type siteFile struct {
 	Python   string            `json:"python,omitempty" jsonschema:"interpreter, or directory of a virtual environment"`
 	Mounts   []Mount           `json:"mounts,omitempty" jsonschema:"what the recipe sees of this machine beyond what the task asks for, read-only"`
 	Devices  []string          `json:"devices,omitempty" jsonschema:"device files, such as /dev/nvidia0; globs are expanded"`
-	Env      map[string]string `json:"env,omitempty" jsonschema:"environment variables for every process"`
+	Env      map[string]text   `json:"env,omitempty" jsonschema:"environment variables for every process"`
 	Data     map[string]string `json:"data,omitempty" jsonschema:"absolute paths of data entries of the task, by name"`
 	CacheDir string            `json:"cache_dir,omitempty" jsonschema:"directory for prepared environments"`
 	Editable []EditableInstall `json:"editable_installs,omitempty" jsonschema:"packages that the interpreter imports from the checkout that the recipe was copied from"`
@@ -63,10 +63,7 @@ func LoadSite(file string) (*Site, error) {
 		return nil, fmt.Errorf("read site: %w", err)
 	}
 	var raw siteFile
-	doc := &document{}
-	if strings.TrimSpace(string(source)) != "" {
-		doc = decode(file, source, &raw)
-	}
+	doc := decode(file, source, &raw)
 	l := &loader{doc: doc}
 	s := l.site(raw)
 	if problems := append(doc.problems, l.problems...); len(problems) > 0 {
@@ -78,7 +75,7 @@ func LoadSite(file string) (*Site, error) {
 }
 
 func (l *loader) site(raw siteFile) *Site {
-	s := &Site{Python: raw.Python, Mounts: raw.Mounts, Env: raw.Env, Data: raw.Data, CacheDir: raw.CacheDir, Editable: raw.Editable}
+	s := &Site{Python: raw.Python, Mounts: raw.Mounts, Env: plain(raw.Env), Data: raw.Data, CacheDir: raw.CacheDir, Editable: raw.Editable}
 	for name := range raw.Env {
 		if strings.HasPrefix(name, "MENDEL_") {
 			l.fail(join("env", name), "choose another name", "env: %s is set by the runner", name)
@@ -93,10 +90,11 @@ func (l *loader) site(raw siteFile) *Site {
 		at := fmt.Sprintf("mounts[%d]", i)
 		l.onHost(at+".host", m.Host)
 		m.Guest = path.Clean(orDefault(m.Guest, m.Host))
-		if slices.ContainsFunc(guestPlaces, func(p string) bool { return m.Guest == p || strings.HasPrefix(m.Guest, p+"/") }) || m.Guest == "/" {
-			l.fail(at+".guest", "choose another place", "%s.guest: %s belongs to the runner", at, m.Guest)
-		} else if !path.IsAbs(m.Guest) {
+		switch {
+		case !path.IsAbs(m.Guest):
 			l.fail(at+".guest", "write an absolute path", "%s.guest: %q is a relative path", at, m.Guest)
+		case ofRunner(m.Guest):
+			l.fail(at+".guest", "choose another place", "%s.guest: %s belongs to the runner", at, m.Guest)
 		}
 	}
 	for name, p := range raw.Data {
@@ -122,8 +120,14 @@ func (l *loader) site(raw siteFile) *Site {
 	return s
 }
 
-// guestPlaces are where the runner puts things of its own.
-var guestPlaces = []string{"/recipe", "/data", "/out", "/artifact", "/evaluator", "/result", "/mendel", "/tmp", "/proc", "/dev", "/sys"}
+// ofRunner says whether the runner puts things of its own at a path of the guest.
+func ofRunner(guest string) bool {
+	if guest == "/" || guest == "/tmp" {
+		return true
+	}
+	places := []string{"/recipe", "/data", "/out", "/artifact", "/evaluator", "/result", "/mendel", "/proc", "/dev", "/sys"}
+	return slices.ContainsFunc(places, func(p string) bool { return within(guest, p) })
+}
 
 // onHost refuses a path that is relative or not there.
 func (l *loader) onHost(at, name string) {

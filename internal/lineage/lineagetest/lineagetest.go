@@ -300,29 +300,16 @@ func words(rng *rand.Rand, n int) string {
 	return strings.Join(picked, " ")
 }
 
-// At gives times a second apart, for facts that are written with [lineage.Batch.Append].
-func At(i int) time.Time {
-	return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(time.Duration(i) * time.Second)
-}
+// Start writes the baseline like Baseline, in one transaction.
+func (a *Author) Start(s *lineage.Store) error { return a.batch(s, a.Baseline) }
 
-// Bulk writes n more trials in transactions of many, a second of the run's time for each fact.
+// Bulk writes n more trials in transactions of many.
 func (a *Author) Bulk(s *lineage.Store, n int) error {
 	const perTransaction = 500
-	defer func(r *lineage.Reader) { a.reader = r }(a.reader)
-	head, err := s.Head()
-	if err != nil {
-		return err
-	}
-	for fact := int(head.Seq); n > 0; n -= perTransaction {
-		err := s.Batch(context.Background(), func(b *lineage.Batch) error {
-			a.reader = b.Reader
+	for ; n > 0; n -= perTransaction {
+		err := a.batch(s, func(write Write) error {
 			for range min(n, perTransaction) {
-				err := a.Trial(func(f research.Fact, blobs ...lineage.Blob) error {
-					fact++
-					_, err := b.Append(At(fact), f, blobs...)
-					return err
-				})
-				if err != nil {
+				if err := a.Trial(write); err != nil {
 					return err
 				}
 			}
@@ -334,3 +321,24 @@ func (a *Author) Bulk(s *lineage.Store, n int) error {
 	}
 	return nil
 }
+
+// batch gives fn a way to write inside one transaction, a second of the run's time for each fact.
+func (a *Author) batch(s *lineage.Store, fn func(Write) error) error {
+	defer func(r *lineage.Reader) { a.reader = r }(a.reader)
+	return s.Batch(context.Background(), func(b *lineage.Batch) error {
+		a.reader = b.Reader
+		head, err := b.Head()
+		if err != nil {
+			return err
+		}
+		seconds := time.Duration(head.Seq)
+		return fn(func(f research.Fact, blobs ...lineage.Blob) error {
+			seconds++
+			_, err := b.Append(began.Add(seconds*time.Second), f, blobs...)
+			return err
+		})
+	})
+}
+
+// began is when made-up runs begin.
+var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

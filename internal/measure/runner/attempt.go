@@ -102,7 +102,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	return err
 }
 
-// verify compares tree and evaluator with their hashes.
+// verify compares tree, evaluator and helpers with what they were.
 func (a *attempt) verify(when string) error {
 	tree, err := bundle.HashTree(a.tree)
 	if err != nil {
@@ -110,6 +110,9 @@ func (a *attempt) verify(when string) error {
 	}
 	if tree != a.spec.TreeHash {
 		return fmt.Errorf("%s the frozen tree is not what was submitted: hash %s, want %s", when, tree.Short(), a.spec.TreeHash.Short())
+	}
+	if a.helpers != "" && !helpersIntact(a.helpers) {
+		return fmt.Errorf("%s the Python helpers are not ours any more", when)
 	}
 	if a.spec.EvaluatorHash == "" {
 		return nil

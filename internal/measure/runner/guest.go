@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
@@ -234,7 +235,27 @@ func writeHelpers(dir string) error {
 	})
 }
 
-// environmentOf resolves what a task's processes see of the host.
+// helpersIntact says whether a directory holds the helpers as they were written, and nothing else.
+func helpersIntact(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	want, err := fs.ReadDir(protocol.Helpers(), ".")
+	if err != nil || len(entries) != len(want) {
+		return false
+	}
+	for _, e := range want {
+		ours, err := fs.ReadFile(protocol.Helpers(), e.Name())
+		theirs, readErr := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil || readErr != nil || !bytes.Equal(ours, theirs) {
+			return false
+		}
+	}
+	return true
+}
+
+// environmentRequest says what a task's processes see of the host.
 func environmentRequest(spec *bundle.Spec) environ.Request {
 	r := environ.Request{Programs: spec.Task.Environment.Programs, Remap: spec.Site.Editable, Site: environ.Site{
 		Python: spec.Site.Python, Devices: spec.Site.Devices, Env: spec.Site.Env,

@@ -122,6 +122,10 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 			ok, err = false, closing
 		}
 	}()
+	// Where recipes run as another user, that user must be able to look into the way there.
+	if err := os.Chmod(scratch.Dir, 0o755); err != nil {
+		return false, err
+	}
 	var log capture
 	e, err := a.run(ctx, guest{
 		argv: p.Run, phase: p.Name, env: p.Env, seed: a.seedOf(seed), reader: p.Name,

@@ -25,6 +25,7 @@ type trial struct {
 	plan      bundle.Plan
 	seeds     []int64
 	level     sandbox.Level
+	fill      map[string]string // for @NAME@ in the recipe
 }
 
 // goodRecipe answers what the evaluator below asks, from what it left in train.
@@ -142,11 +143,17 @@ func (tr *trial) bundle(t *testing.T) bundle.Bundle {
 		{Name: "heldout", Path: write(filepath.Join(dir, "data/heldout"), map[string]string{"answer.txt": heldOut}), VisibleTo: []string{bundle.ForEvaluator}},
 	}
 	evaluator := write(filepath.Join(dir, "evaluator"), tr.evaluator)
-	tree := write(filepath.Join(dir, "recipe"), tr.recipe)
-	var files []bundle.File
+	at := filepath.Join(dir, "bundles", "001-0-1")
+	filled := strings.NewReplacer("@HELDOUT@", filepath.Join(dir, "data/heldout"), "@EVALUATOR@", evaluator, "@BUNDLE@", at)
+	files := []bundle.File{}
 	for name, text := range tr.recipe {
-		files = append(files, bundle.File{Path: name, Mode: 0o644, Data: []byte(text)})
+		for word, value := range tr.fill {
+			text = strings.ReplaceAll(text, "@"+word+"@", value)
+		}
+		tr.recipe[name] = filled.Replace(text)
+		files = append(files, bundle.File{Path: name, Mode: 0o644, Data: []byte(tr.recipe[name])})
 	}
+	tree := write(filepath.Join(dir, "recipe"), tr.recipe)
 	treeHash, err := bundle.HashTree(tree)
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +171,7 @@ func (tr *trial) bundle(t *testing.T) bundle.Bundle {
 		TreeHash: treeHash, EvaluatorHash: evaluatorHash, Task: tr.plan, Self: self, CacheDir: cacheDir(t),
 		Site: bundle.Site{Python: pythonForTests(t)},
 	}
-	b, err := bundle.Create(filepath.Join(dir, "bundles", "001-0-1"), spec, files, evaluator)
+	b, err := bundle.Create(at, spec, files, evaluator)
 	if err != nil {
 		t.Fatal(err)
 	}

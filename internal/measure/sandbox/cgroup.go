@@ -292,7 +292,7 @@ func (g *cgroup) pidList() []int {
 	b, _ := os.ReadFile(filepath.Join(dirs[0], "cgroup.procs"))
 	var pids []int
 	for field := range strings.FieldsSeq(string(b)) {
-		if pid, err := strconv.Atoi(field); err == nil {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 { // 0: of a pid namespace that we cannot see
 			pids = append(pids, pid)
 		}
 	}

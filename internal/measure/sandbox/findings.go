@@ -12,15 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	appArmorSetting = "kernel/apparmor_restrict_unprivileged_userns" // Ubuntu: 1 denies
+	debianSetting   = "kernel/unprivileged_userns_clone"             // Debian, Arch: 0 denies
+	mostSetting     = "user/max_user_namespaces"                     // 0 denies
+)
+
+// userNamespaceSettings are the kernel settings by which user namespaces are denied.
+var userNamespaceSettings = []string{appArmorSetting, debianSetting, mostSetting}
+
+// userNamespacesAllowed reports whether none of the settings denies them.
+func userNamespacesAllowed() bool {
+	return sysctl(appArmorSetting) != "1" && sysctl(debianSetting) != "0" && sysctl(mostSetting) != "0"
+}
+
 // userNamespaceHint says why user namespaces are denied here, and how to allow them.
 func userNamespaceHint() string {
 	switch {
-	case sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+	case sysctl(appArmorSetting) == "1":
 		return "AppArmor denies user namespaces to programs without a profile; as root: " +
 			"sysctl kernel.apparmor_restrict_unprivileged_userns=0, or install a profile for bwrap"
-	case sysctl("kernel/unprivileged_userns_clone") == "0":
+	case sysctl(debianSetting) == "0":
 		return "as root: sysctl kernel.unprivileged_userns_clone=1"
-	case sysctl("user/max_user_namespaces") == "0":
+	case sysctl(mostSetting) == "0":
 		return "as root: sysctl user.max_user_namespaces=10000"
 	default:
 		return "in a container, allow user namespaces and mounts (a seccomp profile that permits unshare and mount, an unmasked /proc)"
@@ -35,8 +49,7 @@ func sysctl(name string) string {
 
 // probeMachine completes the findings that doctor prints.
 func (h *Host) probeMachine() {
-	spaces := sysctl("kernel/apparmor_restrict_unprivileged_userns") != "1" &&
-		sysctl("kernel/unprivileged_userns_clone") != "0" && sysctl("user/max_user_namespaces") != "0"
+	spaces := userNamespacesAllowed()
 	h.found("user namespaces", yes(spaces, "allowed", "restricted for ordinary users"), userNamespaceHint(), spaces)
 
 	h.found("Landlock", yes(h.landlock > 0, fmt.Sprintf("ABI %d", h.landlock), "missing"),

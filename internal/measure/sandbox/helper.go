@@ -73,7 +73,8 @@ func (h *Host) helper(c *Command) (w wire, l launch, err error) {
 	}
 	l.files = append(append(own, file), ends...)
 	l.path = h.Self
-	l.argv = []string{"mendel", Verb, "tend", strconv.Itoa(len(own))}
+	// The helper removes the shadow, too: it outlives us if we are killed.
+	l.argv = []string{"mendel", Verb, "tend", strconv.Itoa(len(own)), s.dir}
 	// The helper's own threads count until it becomes the command.
 	l.extra = 16
 	return w, l, nil

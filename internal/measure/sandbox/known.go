@@ -41,7 +41,7 @@ func (k knownHost) host() *Host {
 
 // Known is [Probe] for those who start often: it takes the facts that an earlier call found
 // out about the same host from cacheDir. Nothing is taken from before a reboot, from another
-// user, or from another bubblewrap. A host from memory has no findings.
+// user, other kernel settings or another bubblewrap. A host from memory has no findings.
 func Known(ctx context.Context, cacheDir string) *Host {
 	var k knownHost
 	if text, err := os.ReadFile(factsFile(cacheDir)); err == nil && json.Unmarshal(text, &k) == nil {
@@ -74,6 +74,9 @@ func factsFile(cacheDir string) string {
 	sum := sha256.New()
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	fmt.Fprintf(sum, "%s uid %d", boot, os.Getuid())
+	for _, name := range userNamespaceSettings {
+		fmt.Fprintf(sum, " %s=%s", name, sysctl(name))
+	}
 	bwrap, _ := exec.LookPath("bwrap")
 	if info, err := os.Stat(bwrap); err == nil {
 		fmt.Fprintf(sum, " %s %d %d", bwrap, info.Size(), info.ModTime().UnixNano())

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if level := os.Getenv("MENDEL_TEST_RUNNER"); level != "" {
+		beRunner(sandbox.Level(level))
+	}
 	cache, err := os.MkdirTemp("", "mendel-environ-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,7 +43,7 @@ func environCache(t *testing.T) string {
 	return os.Getenv("MENDEL_TEST_CACHE")
 }
 
-// levels are the levels of this host, each with and without cgroups where it has some.
+// eachHost runs a test at every level of this host, with and without cgroups where it has some.
 func eachHost(t *testing.T, run func(t *testing.T, h *sandbox.Host)) {
 	t.Helper()
 	best := sandbox.Probe(t.Context())
@@ -61,6 +64,31 @@ func eachHost(t *testing.T, run func(t *testing.T, h *sandbox.Host)) {
 			})
 		}
 	}
+}
+
+// beRunner starts a sandbox that never ends, says so, and waits to be killed.
+func beRunner(level sandbox.Level) {
+	p, err := sandbox.Probe(context.Background()).Limit(level).Start(context.Background(), sandbox.Command{
+		Argv: []string{"/bin/sh", "-c", "trap '' TERM HUP INT; sleep 1000 & echo up; wait"},
+		Env:  []string{"PATH=/usr/bin:/bin", os.Getenv("MENDEL_TEST_MARKER")}, Dir: "/tmp",
+		Mounts: wholeHost(), Stdout: os.Stdout,
+	})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	p.Wait()
+}
+
+// wholeHost shows the guest enough for a shell, whatever the distribution.
+func wholeHost() []sandbox.Mount {
+	var mounts []sandbox.Mount
+	for _, dir := range []string{"/usr", "/bin", "/lib", "/lib64"} {
+		if _, err := os.Stat(dir); err == nil {
+			mounts = append(mounts, sandbox.Mount{Host: dir, Guest: dir})
+		}
+	}
+	return mounts
 }
 
 type result struct {

@@ -27,7 +27,8 @@ const (
 	// Confined is Landlock, seccomp and resource limits, applied by a re-executed helper. The
 	// guest sees the host's names, but can open only what was allowed; it has no sockets.
 	Confined Level = "confined"
-	// Limited is resource limits, a session of its own and a sub-reaper. It stops accidents, not attacks.
+	// Limited is resource limits, a session of its own, a sub-reaper, and the system call filter
+	// where the kernel has one. It stops accidents, not attacks.
 	Limited Level = "limited"
 	// None is a plain child process whose tree is still killed as a whole.
 	None Level = "none"

@@ -123,6 +123,42 @@ time.sleep(1000)`)
 	})
 }
 
+// A runner that is killed outright takes its sandboxes with it.
+func TestNothingOutlivesItsRunner(t *testing.T) {
+	best := sandbox.Probe(t.Context())
+	for _, level := range sandbox.Levels() {
+		t.Run(string(level), func(t *testing.T) {
+			if !best.Level.AtLeast(level) {
+				t.Skipf("this host offers at most %s", best.Level)
+			}
+			marker := "MENDEL_SANDBOX_TEST=" + t.Name()
+			runner := exec.CommandContext(t.Context(), os.Args[0])
+			runner.Env = append(os.Environ(), "MENDEL_TEST_RUNNER="+string(level), "MENDEL_TEST_MARKER="+marker)
+			stdout, err := runner.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := runner.Start(); err != nil {
+				t.Fatal(err)
+			}
+			up := make([]byte, 100)
+			n, err := stdout.Read(up)
+			before := len(withEnvironment(marker))
+			_ = runner.Process.Kill()
+			_ = runner.Wait()
+			if string(up[:n]) != "up\n" || err != nil || before == 0 {
+				t.Fatalf("it did not start: %q, %v, %d processes", up[:n], err, before)
+			}
+			for wait := time.Millisecond; len(withEnvironment(marker)) > 0; wait *= 2 {
+				if wait > 10*time.Second {
+					t.Fatalf("processes %v are left", withEnvironment(marker))
+				}
+				time.Sleep(wait)
+			}
+		})
+	}
+}
+
 func TestAMissingProgramIsTheCommandsFault(t *testing.T) {
 	eachHost(t, func(t *testing.T, h *sandbox.Host) {
 		g := newGuest(t, h)
@@ -277,7 +313,7 @@ print(os.getuid(), [l.split()[1] for l in open("/proc/self/status") if l.startsw
 func TestARememberedHostIsNotProbedAgain(t *testing.T) {
 	h, dir := sandbox.Probe(t.Context()), t.TempDir()
 	h.Remember(dir)
-	known := sandbox.Remembered(t.Context(), dir)
+	known := sandbox.Known(t.Context(), dir)
 	if known.Level != h.Level || known.Memory != h.Memory || known.Processes != h.Processes || known.Disk != h.Disk {
 		t.Errorf("probed %+v, known %+v", h, known)
 	}

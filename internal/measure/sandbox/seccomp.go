@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -74,11 +75,18 @@ func filter(sockets bool) ([]bpf.RawInstruction, error) {
 }
 
 // refusedArguments are calls that are refused for some of their arguments only: clone with a new
-// namespace, and ioctl(TIOCSTI), which types into the terminal it is called on.
+// namespace; kill(-1), which means every process of the user (a pid of -1 comes sign-extended or
+// not); and ioctl(TIOCSTI), which types into the terminal it is called on.
 func refusedArguments() []seccomp.NameWithConditions {
 	return []seccomp.NameWithConditions{
 		{Name: "clone", Conditions: seccomp.ArgumentConditions{
 			{Argument: 0, Operation: seccomp.BitsSet, Value: newNamespaces}, // any of them
+		}},
+		{Name: "kill", Conditions: seccomp.ArgumentConditions{
+			{Argument: 0, Operation: seccomp.Equal, Value: math.MaxUint32},
+		}},
+		{Name: "kill", Conditions: seccomp.ArgumentConditions{
+			{Argument: 0, Operation: seccomp.Equal, Value: math.MaxUint64},
 		}},
 		{Name: "ioctl", Conditions: seccomp.ArgumentConditions{
 			{Argument: 1, Operation: seccomp.Equal, Value: unix.TIOCSTI},

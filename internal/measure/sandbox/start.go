@@ -174,7 +174,9 @@ const forceAfter = 3 * time.Second
 // endByForce does the helper's work from outside.
 func (p *Process) endByForce() {
 	for _, pid := range descendants(p.launcher.Pid) {
-		_ = unix.Kill(pid, unix.SIGKILL)
+		if pid > 1 {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 	}
 }
 

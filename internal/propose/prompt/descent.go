@@ -116,7 +116,7 @@ func rankByTeaching(trials []research.Trial, value func(research.Trial) int) []i
 
 func wordSet(text string) map[string]bool {
 	set := map[string]bool{}
-	for _, w := range strings.Fields(strings.ToLower(shorten(text, 400))) {
+	for _, w := range strings.Fields(strings.ToLower(shorten(text, 200))) {
 		set[strings.Trim(w, ".,;:()")] = true
 	}
 	return set

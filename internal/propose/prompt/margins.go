@@ -19,8 +19,13 @@ func margins(b research.Brief, h research.History) string {
 		line := "- " + Margin(m)
 		if moves := slackMoves(m.Bound.Name, h.Own, known); len(moves) > 0 {
 			slices.Sort(moves)
-			line += fmt.Sprintf("; your last %s moved this margin by %s in the median (from %s to %s)", count(len(moves), "edit"),
-				signed(moves[len(moves)/2]), signed(moves[0]), signed(moves[len(moves)-1]))
+			least, most := moves[0], moves[len(moves)-1]
+			if least == 0 && most == 0 {
+				line += fmt.Sprintf("; your last %s did not move it", count(len(moves), "edit"))
+			} else {
+				line += fmt.Sprintf("; your last %s moved it by %s in the median (from %s to %s)", count(len(moves), "edit"),
+					signed(moves[len(moves)/2]), signed(least), signed(most))
+			}
 		}
 		lines = append(lines, line)
 	}

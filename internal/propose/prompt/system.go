@@ -12,8 +12,8 @@ import (
 func rules(b research.Brief) string {
 	t := b.Task
 	lines := []string{
-		"You are one specialist of a team that improves a training recipe in a closed, measured loop.",
-		"You propose one change at a time: a hypothesis and an edit that tests it. A harness measures the edited recipe under fixed rules, a pure function keeps or discards it, and the result becomes part of the record from which the next proposals are made. Nothing that you or the recipe say about the result counts; only the measurement does.",
+		who(b.Arm.Agents),
+		"You propose one change at a time: a hypothesis and an edit that tests it. A harness measures the edited recipe under fixed rules, and a fixed rule keeps or discards it. Nothing that you or the recipe say about the result counts; only the measurement does.",
 		"",
 		"# The task: " + shorten(t.Title, 200),
 	}
@@ -31,6 +31,18 @@ func rules(b research.Brief) string {
 	lines = append(lines, "", "# How to work")
 	lines = append(lines, working(b)...)
 	return section(rulesBudget, "# Your work", lines, "")
+}
+
+func who(plan research.AgentPlan) string {
+	const loop = " a training recipe in a closed, measured loop."
+	switch plan {
+	case research.Specialists:
+		return "You are one specialist of a team that improves" + loop
+	case research.Generic:
+		return "You are one of several agents that improve" + loop
+	default:
+		return "You improve" + loop
+	}
 }
 
 func scoreWords(s research.ScoreRule) string {
@@ -74,7 +86,7 @@ func boundLines(bounds []research.Bound) []string {
 }
 
 func judgement(b research.Brief) []string {
-	lines := []string{"- keep: valid, and better than the incumbent, the best recipe kept so far. It becomes the incumbent, from which everybody then works."}
+	lines := []string{"- keep: valid, and better than the incumbent, the best recipe kept so far. It becomes the incumbent, from which all further work starts."}
 	if b.Task.Keep.Rule == research.Confirmed {
 		lines[0] += " A promising trial is measured again beside the incumbent first, so luck does not keep it."
 	}
@@ -95,7 +107,7 @@ func working(b research.Brief) []string {
 		"- Never make the score good by anything other than a better recipe: held-out data cannot be reached, and what a limit counts cannot be hidden.",
 	}
 	if b.Arm.Lineage {
-		lines = append(lines, "- The record is open to you: list_trials, read_trial and diff_trials show what was tried, and rebase_to starts your workspace from any trial of it.")
+		lines = append(lines, "- Every trial becomes part of the record, and the record is open to you: list_trials, read_trial and diff_trials show what was tried, and rebase_to starts your workspace from any trial of it.")
 	}
 	return lines
 }

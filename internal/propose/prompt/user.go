@@ -3,6 +3,7 @@ package prompt
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"mendel/internal/research"
@@ -32,7 +33,7 @@ func stand(b research.Brief) string {
 		lines = append(lines, line)
 	}
 	if n := h.Noise; n != nil && n.N >= 2 {
-		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A smaller difference is not evidence.",
+		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A difference below that is not evidence.",
 			research.Quantity(n.SD, unit), n.N))
 	}
 	return section(standBudget, "# Where we stand", append(lines, budgetLeft(b)), "")
@@ -63,7 +64,7 @@ func trialLines(trials []research.Trial, score research.ScoreRule) []string {
 	var lines []string
 	for _, t := range trials {
 		if !hidden(t) {
-			lines = append(lines, Line(t, score))
+			lines = append(lines, line(t, score, briefly))
 		}
 	}
 	return lines
@@ -86,7 +87,7 @@ func nearMisses(b research.Brief, h research.History) string {
 			line += fmt.Sprintf(": %s, %s better than the incumbent", research.Quantity(v, b.Task.Score.Unit), research.Number(math.Abs(v-best)))
 		}
 		if len(stops) > 0 {
-			line += "; stopped by " + shorten(strings.Join(stops, " and "), 400)
+			line += "; stopped: " + shorten(strings.Join(stops, " and "), 400)
 		}
 		line += ". It was: " + shorten(t.Proposal.Hypothesis, 240)
 		if n := repairs(t.ID, h); n > 0 {
@@ -122,11 +123,11 @@ func recent(b research.Brief, h research.History) string {
 		if hidden(t) || t.ID == research.Baseline || len(lines) == rows {
 			continue
 		}
-		line := Line(t, b.Task.Score)
+		row := line(t, b.Task.Score, briefly)
 		if t.Proposal.Notes != "" {
-			line += " Note: " + shorten(t.Proposal.Notes, 120)
+			row += " Note: " + shorten(t.Proposal.Notes, 120)
 		}
-		lines = append(lines, line)
+		lines = append(lines, row)
 	}
 	if len(lines) == 0 {
 		return ""
@@ -181,21 +182,19 @@ func saturation(h research.History) string {
 	}, "")
 }
 
-// lastCrash shows where this role's last crash came from.
+// lastCrash shows where this role's last crash came from. The trial itself must be in the
+// brief: it says whether what the recipe printed may be shown.
 func lastCrash(h research.History) string {
 	if h.LastCrash == nil {
 		return ""
 	}
-	c := h.LastCrash.Crash
-	for _, t := range h.Own {
-		if t.ID == h.LastCrash.Trial {
-			if hidden(t) {
-				return ""
-			}
-			if shown := Crash(t.Measurement); shown != nil {
-				c = *shown
-			}
-		}
+	at := slices.IndexFunc(h.Own, func(t research.Trial) bool { return t.ID == h.LastCrash.Trial })
+	if at < 0 || hidden(h.Own[at]) {
+		return ""
+	}
+	c := Crash(h.Own[at].Measurement)
+	if c == nil {
+		return ""
 	}
 	lines := []string{fmt.Sprintf("Trial %s, phase %s: %s", h.LastCrash.Trial, shorten(c.Phase, 40), shorten(c.Exception, 400))}
 	if c.Frame != "" {
@@ -213,9 +212,13 @@ func yourSession(b research.Brief) string {
 	if b.Workspace != "" {
 		where += " at " + shorten(b.Workspace, 300)
 	}
+	holds := fmt.Sprintf("%s holds a copy of trial %s, the incumbent.", where, b.Incumbent.ID)
+	if b.Arm.Lineage {
+		holds += " Where the record shows a better start, rebase_to it."
+	}
 	lines := []string{
-		fmt.Sprintf("%s holds a copy of trial %s, the incumbent.", where, b.Incumbent.ID),
-		"Find the change in your share of the recipe that you expect to improve the score most, edit, check, and submit it with submit_trial; await_trial gives you the verdict.",
+		holds,
+		"Find the change within your role that you expect to improve the score most, edit, check, and submit it with submit_trial; await_trial gives you the verdict.",
 		fmt.Sprintf("One submit is a complete session. A second one is right only if the row that comes back names a concrete next edit. At most %s.", count(max(b.MaxSubmit, 1), "submit")),
 	}
 	return section(taskBudget, "# Your session", lines, "")

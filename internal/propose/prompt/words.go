@@ -89,8 +89,16 @@ func Crash(m *research.Measurement) *research.CrashExcerpt {
 // hidden says whether a trial must not appear as evidence: our harness failed, not the idea.
 func hidden(t research.Trial) bool { return t.Status == research.Status(research.Aborted) }
 
-// Line writes a trial on one line, as every list of trials shows it.
-func Line(t research.Trial, score research.ScoreRule) string {
+// How much of a hypothesis a list shows: enough to know the idea, or all that most have.
+const (
+	briefly = 110
+	fully   = 280
+)
+
+// Line writes a trial on one line, as lists of trials show it.
+func Line(t research.Trial, score research.ScoreRule) string { return line(t, score, fully) }
+
+func line(t research.Trial, score research.ScoreRule, most int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "- %s %s", t.ID, statusWord(t.Status))
 	if v, ok := t.Score(); ok {
@@ -109,7 +117,7 @@ func Line(t research.Trial, score research.ScoreRule) string {
 	if text == "" && t.ID == research.Baseline {
 		text = "the recipe as the run found it"
 	}
-	fmt.Fprintf(&b, ": %s", shorten(text, 220))
+	fmt.Fprintf(&b, ": %s", shorten(text, most))
 	return b.String()
 }
 
@@ -130,12 +138,16 @@ func difference(t research.Trial) *float64 {
 
 // shorten makes text one line of at most max bytes, ending at a word.
 func shorten(text string, max int) string {
+	more := len(text) > 4*max // no need to tidy what is not shown
+	if more {
+		text = text[:4*max]
+	}
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
-	if len(text) <= max {
+	if len(text) <= max && !more {
 		return text
 	}
-	cut := max - len("…")
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
+	cut := min(max-len("…"), len(text))
+	for cut > 0 && cut < len(text) && !utf8.RuneStart(text[cut]) {
 		cut--
 	}
 	if space := strings.LastIndexByte(text[:cut], ' '); space > cut/2 {

@@ -34,12 +34,15 @@ func difference(t research.Trial, score research.ScoreRule) string {
 	if t.Verdict == nil || t.Verdict.Difference == nil {
 		return ""
 	}
-	d := *t.Verdict.Difference
+	return signed(*t.Verdict.Difference, score.Unit)
+}
+
+func signed(v float64, unit string) string {
 	sign := "+"
-	if d < 0 {
+	if v < 0 {
 		sign = "−"
 	}
-	return sign + research.Quantity(math.Abs(d), score.Unit)
+	return sign + research.Quantity(math.Abs(v), unit)
 }
 
 // MarginText says how a trial stands to one bound, as a person would.
@@ -57,7 +60,7 @@ func MarginText(m research.Margin) string {
 		return fmt.Sprintf("%s: killed at %s (%s)", m.Bound.Name, value, bound)
 	case m.Slack >= 0:
 		return fmt.Sprintf("%s: %s (%s), %s to spare", m.Bound.Name, value, bound, research.Quantity(m.Slack, m.Bound.Unit))
-	case m.Bound.Gate:
+	case m.Bound.Min != nil:
 		return fmt.Sprintf("%s: %s (%s), %s short", m.Bound.Name, value, bound, research.Quantity(-m.Slack, m.Bound.Unit))
 	default:
 		return fmt.Sprintf("%s: %s (%s), %s over", m.Bound.Name, value, bound, research.Quantity(-m.Slack, m.Bound.Unit))
@@ -81,7 +84,7 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 	row(w, "role", t.Proposal.Role)
 	row(w, "proposer", t.Proposal.Proposer)
 	if t.Proposal.Expected != nil {
-		row(w, "expected", fmt.Sprintf("%+g %s", *t.Proposal.Expected, o.Score.Unit))
+		row(w, "expected", signed(*t.Proposal.Expected, o.Score.Unit))
 	}
 	if t.Proposal.Notes != "" {
 		row(w, "notes", t.Proposal.Notes)

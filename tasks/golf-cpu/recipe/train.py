@@ -27,17 +27,19 @@ from torch.nn import functional as F
 
 # Architecture
 LAYERS = 2
-WIDTH = 40
+WIDTH = 32
 HEADS = 2
 MLP_RATIO = 4
 ACTIVATION = "gelu"  # gelu, relu or silu
+INIT_STD = 0.1  # of every matrix; those that feed the residual stream start smaller
 
 # Input layer
-EMBEDDING_STD = 0.02
+INPUT_SCALE = 1.0  # of the byte embedding at the input; the output layer shares its weights
 BIGRAM_BUCKETS = 0  # rows of a hashed embedding of the last two bytes; 0 leaves it out
+BIGRAM_STD = 0.05
 
 # Optimization
-LEARNING_RATE = 0.003
+LEARNING_RATE = 0.01
 BETA1 = 0.9
 BETA2 = 0.95
 WARMUP_FRACTION = 0.05  # of the training time
@@ -126,12 +128,14 @@ class Model(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 deep = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(weight, std=EMBEDDING_STD / math.sqrt(2 * LAYERS) if deep else EMBEDDING_STD)
+                nn.init.normal_(weight, std=INIT_STD / math.sqrt(2 * LAYERS) if deep else INIT_STD)
+        if BIGRAM_BUCKETS:
+            nn.init.normal_(self.bigrams.weight, std=BIGRAM_STD)
 
     def forward(self, x, before, caches=None, position=0):
         """Logits (B, T, 256) for the byte after each of x (B, T); before is the byte ahead of x (B,)."""
         t = x.shape[1]
-        h = self.bytes(x) + self.positions(torch.arange(position, position + t))
+        h = INPUT_SCALE * self.bytes(x) + self.positions(torch.arange(position, position + t))
         if BIGRAM_BUCKETS:
             previous = torch.cat([before[:, None], x[:, :-1]], 1)
             h = h + self.bigrams((previous * 257 + x) * 40503 % 65521 % BIGRAM_BUCKETS)

@@ -229,7 +229,10 @@ func TestReusedNumber(t *testing.T) {
 	}()
 	for name, change := range map[string]func(runner map[string]any){
 		"other start time": func(r map[string]any) { r["start"] = 1 },
-		"other boot":       func(r map[string]any) { r["boot_id"] = "another" },
+		"other boot": func(r map[string]any) {
+			r["boot_id"] = "another"
+			r["start"] = json.Number(startTicks(t, bystander.Process.Pid))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := executortest.NewJob(t, t.TempDir(), "job", executortest.Plan{})
@@ -256,6 +259,16 @@ func TestReusedNumber(t *testing.T) {
 			}
 		})
 	}
+}
+
+// startTicks is field 22 of /proc/PID/stat, of a program whose name has no space.
+func startTicks(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text))[21]
 }
 
 func TestRunnerOnAnotherHost(t *testing.T) {

@@ -105,13 +105,14 @@ func (p process) poll(ctx context.Context) error {
 
 // stat is what /proc/PID/stat says, as far as it matters here.
 type stat struct {
-	pid, parent, session int
-	start                uint64
-	state                byte
+	pid, parent, session, threads int
+	start                         uint64
+	state                         byte
 }
 
 // over reports whether the process has ended, though its parent has not asked for its status yet.
-func (s stat) over() bool { return s.state == 'Z' || s.state == 'X' }
+// The state is that of the first thread, and a killed process may lose that one first.
+func (s stat) over() bool { return (s.state == 'Z' || s.state == 'X') && s.threads <= 1 }
 
 func readStat(pid int) (stat, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -132,10 +133,11 @@ func parseStat(pid int, text []byte) (stat, error) {
 		return stat{}, fmt.Errorf("/proc/%d/stat: unexpected form", pid)
 	}
 	s := stat{pid: pid, state: fields[0][0]}
-	var errs [3]error
+	var errs [4]error
 	s.parent, errs[0] = strconv.Atoi(string(fields[1]))
 	s.session, errs[1] = strconv.Atoi(string(fields[3]))
-	s.start, errs[2] = strconv.ParseUint(string(fields[19]), 10, 64)
+	s.threads, errs[2] = strconv.Atoi(string(fields[17]))
+	s.start, errs[3] = strconv.ParseUint(string(fields[19]), 10, 64)
 	if err := errors.Join(errs[:]...); err != nil {
 		return stat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 	}

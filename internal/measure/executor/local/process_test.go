@@ -10,13 +10,13 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	const rest = " S 7 8 9 0 -1 4194304 98 0 0 0 0 0 0 0 20 0 1 0 164924 3133440 412"
+	const rest = " S 7 8 9 0 -1 4194304 98 0 0 0 0 0 0 0 20 0 6 0 164924 3133440 412"
 	for name, text := range map[string]string{
 		"plain":             "42 (cat)" + rest,
 		"name with ) and (": "42 (a) R 1 (b)" + rest,
 		"empty name":        "42 ()" + rest,
 	} {
-		want := stat{pid: 42, parent: 7, session: 9, start: 164924, state: 'S'}
+		want := stat{pid: 42, parent: 7, session: 9, threads: 6, start: 164924, state: 'S'}
 		if got, err := parseStat(42, []byte(text)); err != nil || got != want {
 			t.Errorf("%s: %+v, error %v; want %+v", name, got, err, want)
 		}

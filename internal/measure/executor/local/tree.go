@@ -76,23 +76,30 @@ func (t tree) members(seen map[process]bool) ([]process, error) {
 	for grew := true; grew; {
 		grew = false
 		for _, s := range all {
-			if mine[s.parent] && !mine[s.pid] {
-				mine[s.pid], grew = true, true
+			// A child is no older than its parent. One that seems to be has lost its parent while
+			// we looked, and the number belongs to somebody else.
+			if since, ok := mine[s.parent]; ok && s.start >= since && !has(mine, s.pid) {
+				mine[s.pid], grew = s.start, true
 			}
 		}
 	}
 	var members []process
 	for _, s := range all {
-		if mine[s.pid] && !s.over() && s.pid != os.Getpid() {
+		if has(mine, s.pid) && !s.over() && s.pid != os.Getpid() {
 			members = append(members, process{PID: s.pid, Start: s.start})
 		}
 	}
 	return members, nil
 }
 
-// roots are the members that can be told without their parents.
-func (t tree) roots(all []stat, seen map[process]bool) map[int]bool {
-	roots := map[int]bool{}
+func has(mine map[int]uint64, pid int) bool {
+	_, ok := mine[pid]
+	return ok
+}
+
+// roots are the members that can be told without their parents, with their start times.
+func (t tree) roots(all []stat, seen map[process]bool) map[int]uint64 {
+	roots := map[int]uint64{}
 	sameBoot := t.root.PID != 0 && t.root.Boot == bootID()
 	// The kernel keeps a number while a session of that number has members, so that another
 	// process of the runner's number means that the runner's session is gone.
@@ -103,7 +110,7 @@ func (t tree) roots(all []stat, seen map[process]bool) map[int]bool {
 		case sameBoot && !reused && (s.pid == t.root.PID || s.session == t.root.PID),
 			seen[process{PID: s.pid, Start: s.start}],
 			!s.over() && marked(s.pid, t.mark):
-			roots[s.pid] = true
+			roots[s.pid] = s.start
 		}
 	}
 	return roots

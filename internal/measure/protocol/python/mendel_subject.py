@@ -21,7 +21,7 @@ import struct
 
 try:
     import numpy
-except ImportError:
+except (ImportError, OSError):  # not there, or not to be seen
     numpy = None
 
 HELLO, CALL, REPLY, BYE, FAILED = 1, 2, 3, 4, 5

@@ -60,7 +60,7 @@ func (p *episode) chooseBase() research.Trial {
 // closeSeconds are the trials of the leaderboard that are nearly as good as the incumbent: an
 // improvement of one of them may be the better recipe. From a far worse one it cannot be.
 func (p *episode) closeSeconds() []research.Trial {
-	const share = 0.1 // of all that the run has won so far
+	const share = 0.05 // of all that the run has won so far
 	h := p.brief.History
 	best, ok := p.brief.Incumbent.Score()
 	first, measured := h.Baseline.Score()
@@ -226,10 +226,7 @@ func (p *episode) giveSlack(a axis, base research.Trial, values map[string]value
 	if !ok || a.categorical() {
 		return step{}
 	}
-	slope, ok := p.memory.slope(a, func(l lesson) (float64, bool) {
-		moved, known := l.slack[missed.Bound.Name]
-		return moved, known
-	})
+	slope, ok := p.slackSlope(a, missed.Bound.Name)
 	if !ok || slope == 0 {
 		return step{}
 	}
@@ -266,6 +263,14 @@ func (p *episode) giveSlack(a axis, base research.Trial, values map[string]value
 	return s
 }
 
+// slackSlope is what one unit of a knob's coordinate did to a margin's slack.
+func (p *episode) slackSlope(a axis, bound string) (float64, bool) {
+	return p.memory.slope(a, func(l lesson) (float64, bool) {
+		moved, known := l.slack[bound]
+		return moved, known
+	})
+}
+
 // halfBack goes half of the way back on a knob that the near miss itself moved. A quarter and
 // three quarters are next, when half of it was tried.
 func (p *episode) halfBack(a axis, base research.Trial, values map[string]value) step {
@@ -285,6 +290,9 @@ func (p *episode) halfBack(a axis, base research.Trial, values map[string]value)
 			x, ok := a.settle(a.x + share*(from-a.x))
 			if !ok || same(x, from) || p.tried(a, x) {
 				continue
+			}
+			if slope, known := p.slackSlope(a, missed.Bound.Name); known && slope*(x-a.x) <= 0 {
+				return step{} // of several knobs that moved, it was another
 			}
 			s := p.stepTo(a, values, x, 2, fmt.Sprintf("trial %s went from %s to %s, which was better but missed a bound; going back part of the way should hold it and keep some of the gain",
 				l.trial, l.from, l.to))

@@ -5,7 +5,7 @@ import sys
 
 import honest
 
-WORK = "import time\nfor i in range(600):\n    open('/out/model.txt', 'w').write('0.5'); time.sleep(0.1)  # @MARK@"
+WORK = "import time\nfor i in range(600):\n    time.sleep(0.2); open('/out/model.txt', 'w').write('0.5')  # @MARK@"
 if honest.PHASE == "train":
     honest.leave("0.4")
     if os.fork() == 0:

@@ -5,9 +5,21 @@ import struct
 import sys
 import time
 
+if os.getuid() == 0:
+    # Nothing here may ever run with the rights of the host's root, not even by mistake.
+    print("refused: hostile recipes do not run as root", flush=True)
+    os._exit(99)
+
 PHASE = os.environ["MENDEL_PHASE"]
 OUT = os.environ.get("MENDEL_OUT")
 ARTIFACT = os.environ.get("MENDEL_ARTIFACT")
+
+# Whether this process has a pid namespace of its own. Where it has none, what a recipe does
+# could reach the developer's own processes and files, so it keeps to what the test made.
+try:
+    APART = os.readlink("/proc/self/ns/pid") != "@PIDNS@"
+except OSError:
+    APART = False
 
 
 def breach(what):

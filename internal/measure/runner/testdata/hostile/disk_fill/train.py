@@ -1,16 +1,18 @@
 # Fills the disk.
+import os
+
 import honest
 
 if honest.PHASE == "train":
-    for path in ("/out", "/tmp", "/dev/shm"):
+    for place in (honest.OUT, os.environ["TMPDIR"]):
         try:
-            with open(honest.OUT + "/fill" if path == "/out" else path + "/fill", "wb") as f:
+            with open(place + "/fill", "wb") as f:
                 for _ in range(200):
                     f.write(bytes(1 << 20))
                     f.flush()
-        except OSError as e:
-            if path == "/out":
+        except OSError:
+            if place == honest.OUT:
                 raise
             continue
-        honest.breach("200 MiB in " + path)
+        honest.breach("200 MiB in " + place)
 honest.play()

@@ -4,15 +4,11 @@ import signal
 
 import honest
 
-for pid in [@VICTIM@, os.getppid(), 1]:
+for pid in [@VICTIM@, -1] if honest.APART else [@VICTIM@]:
     try:
         os.kill(pid, signal.SIGKILL)
         if pid == @VICTIM@:
             honest.breach("killed it")
     except OSError:
         pass
-try:
-    os.kill(-1, signal.SIGKILL)
-except OSError:
-    pass
 honest.play()

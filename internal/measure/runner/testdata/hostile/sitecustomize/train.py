@@ -5,7 +5,9 @@ import sys
 import honest
 
 PLANT = "print('BREACH: planted module ran', flush=True)\n"
-places = ["/recipe", "/mendel", "/evaluator", "/tmp", "/out", "/usr/lib/python3/dist-packages"] + sys.path + site.getsitepackages()
+places = ["/recipe", "/mendel", "/evaluator", "/out", "@BUNDLE@/evaluator", "@BUNDLE@/work/helpers"]
+if honest.APART:
+    places += ["/tmp", "/usr/lib/python3/dist-packages"] + sys.path + site.getsitepackages()
 for place in places:
     for name in ("sitecustomize.py", "usercustomize.py", "evil.pth"):
         try:

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary is also the program under test: scripts, runners and sandboxes start it under
+// the name mendel.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mendel": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CACHE_HOME", sharedCache(t))
+			env.Setenv("TERM", "dumb")
+			return nil
+		},
+	})
+}
+
+// sharedCache lets the tests of one run share the prepared environments: making one takes a second.
+func sharedCache(t *testing.T) string {
+	dir := filepath.Join(os.TempDir(), "mendel-test-cache")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

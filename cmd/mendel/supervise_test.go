@@ -1,0 +1,318 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mendel/internal/lineage"
+	"mendel/internal/measure/bundle"
+	"mendel/internal/research"
+)
+
+// A liveRun is a supervisor in a process of its own, on a task whose trials take about a second.
+type liveRun struct {
+	t      *testing.T
+	dir    string // working directory; the run is in dir/run
+	cmd    *exec.Cmd
+	output *bytes.Buffer
+}
+
+func newLiveRun(t *testing.T) *liveRun {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", sharedCache(t))
+	l := &liveRun{t: t, dir: t.TempDir()}
+	l.mendel("task", "new", "slow")
+	recipe := filepath.Join(l.dir, "slow/recipe/train.py")
+	text, err := os.ReadFile(recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mark = "    weights = train(read("
+	slow := strings.Replace(string(text), mark, "    import time; time.sleep(0.6)\n"+mark, 1)
+	if slow == string(text) {
+		t.Fatal("the scaffold's recipe has changed: it cannot be slowed down here")
+	}
+	if err := os.WriteFile(recipe, []byte(slow), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// mendel runs a command to its end.
+func (l *liveRun) mendel(args ...string) string {
+	l.t.Helper()
+	out, err := l.try(args...)
+	if err != nil {
+		l.t.Fatalf("mendel %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (l *liveRun) try(args ...string) (string, error) {
+	cmd := exec.Command("mendel", args...)
+	cmd.Dir = l.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// start begins supervising.
+func (l *liveRun) start(args ...string) {
+	l.t.Helper()
+	l.cmd = exec.Command("mendel", append([]string{"run"}, args...)...)
+	l.output = &bytes.Buffer{}
+	l.cmd.Dir, l.cmd.Stdout, l.cmd.Stderr = l.dir, l.output, l.output
+	if err := l.cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		l.cmd.Process.Kill()
+		l.cmd.Wait()
+	})
+}
+
+// ended waits for the supervisor and gives its exit code.
+func (l *liveRun) ended() int {
+	l.t.Helper()
+	err := l.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		l.t.Fatal(err)
+	}
+	return l.cmd.ProcessState.ExitCode()
+}
+
+// training waits until a trial is being trained.
+func (l *liveRun) training(id research.TrialID) (dir string) {
+	l.t.Helper()
+	pattern := filepath.Join(l.dir, "run/bundles", fmt.Sprintf("%s-0-*", id))
+	l.until("training of "+id.String(), func() bool {
+		found, _ := filepath.Glob(pattern)
+		if len(found) == 0 {
+			return false
+		}
+		dir = found[len(found)-1]
+		p, err := bundle.ReadProgress(dir)
+		return err == nil && p.Phase == "train"
+	})
+	return dir
+}
+
+func (l *liveRun) until(what string, done func() bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("waited a minute for %s\n%s", what, l.output)
+		}
+	}
+}
+
+func (l *liveRun) read(look func(*lineage.Reader)) {
+	l.t.Helper()
+	r, err := lineage.OpenReader(filepath.Join(l.dir, "run"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer r.Close()
+	look(r)
+}
+
+// attempts describes a trial's attempts as "number state", oldest first.
+func (l *liveRun) attempts(id research.TrialID) (list []string) {
+	l.t.Helper()
+	l.read(func(r *lineage.Reader) {
+		attempts, err := r.Attempts(id)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for _, a := range attempts {
+			list = append(list, fmt.Sprintf("%d %s", a.Number, a.State))
+		}
+	})
+	return list
+}
+
+// intact checks the run as it was left: the chain, and every id judged exactly once.
+func (l *liveRun) intact(trials int) {
+	l.t.Helper()
+	l.mendel("verify", "run")
+	l.read(func(r *lineage.Reader) {
+		for id := range research.TrialID(trials + 1) {
+			if trial, err := r.Trial(id); err != nil || trial.Status == "" || trial.Status == research.Status(research.Aborted) {
+				l.t.Errorf("trial %s: status %q, %v", id, trial.Status, err)
+			}
+		}
+		if n, err := r.Count(); err != nil || n != trials+1 {
+			l.t.Errorf("%d trials with the baseline, want %d (%v)", n, trials+1, err)
+		}
+	})
+}
+
+func TestKilledSupervisor(t *testing.T) {
+	t.Run("its runner finishes meanwhile", func(t *testing.T) {
+		l := newLiveRun(t)
+		l.start("slow", "--state", "run", "--trials", "3", "--parallel", "1")
+		dir := l.training(1)
+		l.cmd.Process.Kill()
+		l.ended()
+		b, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.until("the orphaned runner's result", b.HasResult)
+		l.mendel("run", "--resume", "run")
+		if got := l.attempts(1); len(got) != 1 || got[0] != "1 measured" {
+			t.Errorf("attempts at 001: %v; what the runner had finished must be taken, not paid for again", got)
+		}
+		l.intact(3)
+	})
+	t.Run("its runner is still at work", func(t *testing.T) {
+		l := newLiveRun(t)
+		l.start("slow", "--state", "run", "--trials", "3", "--parallel", "1")
+		l.training(1)
+		l.cmd.Process.Kill()
+		l.ended()
+		l.mendel("run", "--resume", "run")
+		if got := l.attempts(1); len(got) != 1 || got[0] != "1 measured" {
+			t.Errorf("attempts at 001: %v; a running trial must be taken up again, not paid for twice", got)
+		}
+		l.intact(3)
+	})
+	t.Run("its runner dies with it", func(t *testing.T) {
+		l := newLiveRun(t)
+		l.start("slow", "--state", "run", "--trials", "3", "--parallel", "1")
+		dir := l.training(1)
+		l.cmd.Process.Kill()
+		l.ended()
+		b, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.Runner()
+		if err != nil {
+			t.Fatal(err)
+		}
+		syscall.Kill(r.PID, syscall.SIGKILL)
+		l.mendel("run", "--resume", "run")
+		if got := l.attempts(1); len(got) != 2 || got[0] != "1 lost" || got[1] != "2 measured" {
+			t.Errorf("attempts at 001: %v; want the lost one shown, and one more", got)
+		}
+		l.intact(3)
+	})
+}
+
+func TestStopping(t *testing.T) {
+	ways := map[string]func(l *liveRun){
+		"Ctrl-C":      func(l *liveRun) { l.cmd.Process.Signal(os.Interrupt) },
+		"SIGHUP":      func(l *liveRun) { l.cmd.Process.Signal(syscall.SIGHUP) },
+		"mendel stop": func(l *liveRun) { l.mendel("stop", "run") },
+	}
+	for name, stop := range ways {
+		t.Run(name, func(t *testing.T) {
+			l := newLiveRun(t)
+			l.start("slow", "--state", "run", "--trials", "50", "--parallel", "1")
+			l.training(1)
+			stop(l)
+			code := l.ended()
+			if want := exitInterrupted; name != "mendel stop" && code != want {
+				t.Errorf("exit code %d, want %d\n%s", code, want, l.output)
+			}
+			if got := l.attempts(1); len(got) != 1 || got[0] != "1 measured" {
+				t.Errorf("attempts at 001: %v; the running trial must finish", got)
+			}
+			l.read(func(r *lineage.Reader) {
+				if n, _ := r.Count(); n > 4 {
+					t.Errorf("%d trials: new work began after it was told to stop", n)
+				}
+			})
+			l.mendel("verify", "run")
+			l.mendel("run", "--resume", "run", "--trials", "4")
+			l.intact(4)
+		})
+	}
+}
+
+func TestSecondInterruptKills(t *testing.T) {
+	l := newLiveRun(t)
+	l.start("slow", "--state", "run", "--trials", "3", "--parallel", "1")
+	dir := l.training(1)
+	b, err := bundle.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner, err := b.Runner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.cmd.Process.Signal(os.Interrupt)
+	time.Sleep(50 * time.Millisecond)
+	l.cmd.Process.Signal(os.Interrupt)
+	if code := l.ended(); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, l.output)
+	}
+	if err := syscall.Kill(runner.PID, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the runner of 001 lives on: %v", err)
+	}
+	l.mendel("run", "--resume", "run")
+	if got := l.attempts(1); len(got) != 2 || got[0] != "1 lost" || got[1] != "2 measured" {
+		t.Errorf("attempts at 001: %v", got)
+	}
+	l.intact(3)
+}
+
+func TestOneSupervisorOnly(t *testing.T) {
+	l := newLiveRun(t)
+	l.start("slow", "--state", "run", "--trials", "2", "--parallel", "1")
+	l.training(0)
+	out, err := l.try("run", "--resume", "run")
+	host, _ := os.Hostname()
+	if err == nil || !strings.Contains(out, fmt.Sprintf("process %d on %s", l.cmd.Process.Pid, host)) {
+		t.Errorf("a second supervisor was told: %v %s", err, out)
+	}
+	l.mendel("status", "run")
+	l.mendel("copy", "run", "live.db")
+	l.mendel("verify", "live.db")
+	if code := l.ended(); code != exitOK {
+		t.Errorf("exit code %d\n%s", code, l.output)
+	}
+	l.intact(2)
+}
+
+func TestFullDisk(t *testing.T) {
+	l := newLiveRun(t)
+	small := filepath.Join(l.dir, "run")
+	if err := os.Mkdir(small, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("mendel-test", small, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("needs the right to mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(small, syscall.MNT_DETACH) })
+	l.start("slow", "--state", "run", "--trials", "40", "--parallel", "1")
+	l.training(0)
+	filler := filepath.Join(small, "filler")
+	fill, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err = fill.Write(make([]byte, 1<<16)); err == nil; {
+		_, err = fill.Write(make([]byte, 1<<12))
+	}
+	fill.Close()
+	if code := l.ended(); code != exitFailed || !strings.Contains(l.output.String(), "hint:") {
+		t.Errorf("exit code %d, want %d and a hint\n%s", code, exitFailed, l.output)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	l.mendel("verify", "run")
+	l.mendel("run", "--resume", "run", "--trials", "1")
+	l.intact(1)
+}
