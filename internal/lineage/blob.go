@@ -37,7 +37,9 @@ func (s *Store) putBlobs(fact research.Fact, blobs []Blob) error {
 		if hashOf(b.Data) != b.Hash {
 			return misfit(fact, "a blob is named %s, but its content is another", b.Hash.Short())
 		}
-		given[b.Hash] = append([]byte{}, b.Data...) // never nil, which would say that it was not given
+		if given[b.Hash] = b.Data; b.Data == nil {
+			given[b.Hash] = []byte{} // nil would say that it was not given
+		}
 	}
 	named := map[research.Hash]bool{}
 	put := func(hash, base research.Hash) error {

@@ -154,7 +154,7 @@ func TestReadersWhileWriting(t *testing.T) {
 	author, store := openRun(t, dir, 5)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
-	for range 6 {
+	for range 3 {
 		r := openReader(t, dir)
 		readers.Go(func() {
 			for last := (lineage.Head{}); ; {
@@ -194,7 +194,7 @@ func TestReadersWhileWriting(t *testing.T) {
 		})
 	}
 	write := lineagetest.Live(store)
-	for range 40 {
+	for range 15 {
 		if err := author.Trial(write); err != nil {
 			t.Fatal(err)
 		}

@@ -138,8 +138,7 @@ var projected = []struct{ table, key string }{
 
 // createSchema makes a run file's tables.
 func createSchema(s *session) error {
-	setup := fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; %s", applicationID, schemaVersion, storage)
-	if err := run(s, setup); err != nil {
+	if err := execAll(s, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; %s", applicationID, schemaVersion, storage)); err != nil {
 		return err
 	}
 	return createProjections(s, "")
@@ -147,14 +146,33 @@ func createSchema(s *session) error {
 
 // createProjections makes empty projections in the named schema ("temp." beside a file's own).
 func createProjections(s *session, prefix string) error {
-	return run(s, strings.ReplaceAll(projections, "{}", prefix))
+	return execAll(s, strings.ReplaceAll(projections, "{}", prefix))
 }
 
-func run(s *session, script string) error {
-	for statement := range strings.SplitSeq(script, ";") {
+func execAll(s *session, script string) error {
+	for _, statement := range statements(script) {
 		if err := s.exec(statement); err != nil {
-			return fmt.Errorf("%s: %w", strings.TrimSpace(statement), err)
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
 	return nil
+}
+
+func statements(script string) []string {
+	list := strings.Split(script, ";")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+// schemaObjects gives the statement of each table and index of a run file by what it makes, like
+// "table trials". SQLite keeps the statements to the letter.
+func schemaObjects() map[string]string {
+	objects := map[string]string{}
+	for _, statement := range append(statements(storage), statements(strings.ReplaceAll(projections, "{}", ""))...) {
+		words := strings.Fields(statement)
+		objects[strings.ToLower(words[1])+" "+words[2]] = statement
+	}
+	return objects
 }

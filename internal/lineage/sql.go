@@ -199,14 +199,3 @@ func storeError(err error) error {
 	}
 	return err
 }
-
-// openMemory opens an empty database that lives in memory and has one session.
-func openMemory() (*database, error) {
-	connector, err := sqlite.NewConnector(":memory:")
-	if err != nil {
-		return nil, err
-	}
-	pool := sql.OpenDB(connector)
-	pool.SetMaxOpenConns(1)
-	return &database{pool: pool, free: make(chan *session, 1)}, nil
-}

@@ -65,7 +65,7 @@ func NewFrom(ctx context.Context, o Options) (Created, error) {
 	if err != nil {
 		return Created{}, fmt.Errorf("write site file: %w", err)
 	}
-	return Created{Dir: o.Dir, Site: site, Notes: append(plan.notes(checkout), checkout.notes...)}, nil
+	return Created{Dir: o.Dir, Site: site, Notes: append(plan.notes(), checkout.notes...)}, nil
 }
 
 // A fromPlan is everything that the templates of a task from a repository print.
@@ -99,9 +99,14 @@ func (o Options) plan(c *checkout) (*fromPlan, error) {
 	p := &fromPlan{
 		Repo: c.dir, Commit: c.commit, Editable: o.Editable, ScoreLog: o.ScoreLog, Direction: o.Direction, Unit: o.Unit,
 		Budget: o.Budget, GPUs: o.GPUs, Language: "python",
+		Programs: []string{"bash", "cat", "grep", "head", "ls", "sed", "sort", "tail", "wc"},
 	}
-	if p.Direction == "" {
+	switch p.Direction {
+	case research.Minimize, research.Maximize:
+	case "":
 		p.Direction, p.GuessedDirection = research.Minimize, true
+	default:
+		return nil, research.Hinted(fmt.Errorf("%q is not a direction of a score", p.Direction), "write minimize or maximize")
 	}
 	p.Budget = orDefault(p.Budget, time.Hour)
 	if err := p.globs(c); err != nil {
@@ -220,10 +225,12 @@ func (p *fromPlan) command(line string, c *checkout) error {
 	case program == "torchrun":
 		words = append([]string{"python3", "-m", "torch.distributed.run"}, words[1:]...)
 	case strings.Contains(words[0], "/") && !path.IsAbs(words[0]):
-		p.Programs = []string{"bash", "env", "sh"} // a script of the repository
+		p.Programs = append(p.Programs, "env", "sh") // a script of the repository
 	default:
 		words[0] = program
-		p.Programs = []string{program}
+		if !slices.Contains(p.Programs, program) {
+			p.Programs = append(p.Programs, program)
+		}
 	}
 	p.Argv = words
 	return nil

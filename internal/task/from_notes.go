@@ -6,7 +6,7 @@ import (
 )
 
 // notes tell the user what a task from a repository takes for granted, the gravest first.
-func (p *fromPlan) notes(c *checkout) []string {
+func (p *fromPlan) notes() []string {
 	notes := []string{
 		"The score is SELF-REPORTED: it is the number that the recipe prints, and an agent that is rewarded for it can print any number. " +
 			"Every table says so, and `mendel certify` refuses it. To own the score, write an evaluator: `mendel task new NAME` shows one.",

@@ -243,6 +243,7 @@ func TestNewFromRefuses(t *testing.T) {
 		"pattern without a group": {func(o *Options) { o.ScoreLog = "loss" }, "0 groups", "( )"},
 		"pattern that is none":    {func(o *Options) { o.ScoreLog = "(" }, "--score-log", ""},
 		"shell":                   {func(o *Options) { o.Run = "python train.py | tee log" }, "only a shell knows", "run.sh"},
+		"no direction":            {func(o *Options) { o.Direction = "up" }, "not a direction", "minimize or maximize"},
 		"bad name":                {func(o *Options) { o.Dir = filepath.Join(filepath.Dir(o.Dir), "My Task") }, "not a task's name", "my-task"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 func (l *loader) artifact() {
 	raw := l.raw.Artifact
-	l.task.Artifact = Artifact{Files: raw.Files, CountsCode: raw.CountsCode}
+	l.task.Artifact = Artifact(raw)
 	for i, glob := range raw.Files {
 		at := fmt.Sprintf("artifact.files[%d]", i)
 		if strings.HasPrefix(glob, "/") || strings.HasPrefix(path.Clean(glob), "..") {

@@ -150,11 +150,11 @@ func TestBrokenTasksAreExplained(t *testing.T) {
 		{name: "recipe looks at the evaluator", file: yaml, old: "subject: [python3, train.py, --serve]", with: `subject: [python3, "{evaluator}/score.py"]`, at: "subject:", message: "never see the evaluator's files", hint: "trusted: true"},
 		{name: "script that is missing", file: yaml, old: "run: [python3, train.py]\n", with: "run: [python3, tarin.py]\n", at: "tarin.py", message: "the recipe has no tarin.py", hint: `"train.py"`},
 		{name: "evaluator's script that is missing", file: yaml, old: "{evaluator}/score.py", with: "{evaluator}/scores.py", at: "scores.py", message: "evaluator's directory has no scores.py", hint: "create it"},
-		{name: "program that is not allowed", file: yaml, old: "run: [python3, train.py]\n", with: "run: [bash, train.py]\n", at: "[bash,", message: `"bash" is not a program of the environment`, hint: "programs: [bash]"},
+		{name: "program that is not allowed", file: yaml, old: "run: [python3, train.py]\n", with: "run: [ruby, train.py]\n", at: "[ruby,", message: `"ruby" is not a program of the environment`, hint: "programs: [ruby]"},
 		{name: "python of no version", file: yaml, old: "run: [python3, train.py]\n", with: "run: [python, train.py]\n", at: "[python,", message: `"python" is not a program`, hint: "python3"},
 		{name: "two checks of one name", file: yaml, old: "\nphases:", with: "\n  - {name: syntax_check, run: [python3, train.py]}\n\nphases:", at: "- {name: syntax_check", message: `two checks named "syntax_check"`},
 		{name: "check named like a tool", file: yaml, old: "name: syntax_check", with: "name: submit_trial", at: "name: submit_trial", message: "already has a tool", hint: "another name"},
-		{name: "runner's variable", file: yaml, old: "  programs: [] ", with: "  env: {PYTHONPATH: lib}\n  programs: [] ", at: "env: {PYTHONPATH", message: "PYTHONPATH is set by the runner", hint: "another name"},
+		{name: "runner's variable", file: yaml, old: "  programs: [bash,", with: "  env: {PYTHONPATH: lib}\n  programs: [bash,", at: "env: {PYTHONPATH", message: "PYTHONPATH is set by the runner", hint: "another name"},
 
 		{name: "artifact out of MENDEL_OUT", file: yaml, old: `files: ["model.json"]`, with: `files: ["/tmp/model.json"]`, at: "files: [\"/tmp", message: "not below MENDEL_OUT"},
 		{name: "measure that is none", file: yaml, old: "measure: wall(train)", with: "measure: time(train)", at: "time(train)", message: "does not measure time(…)"},

@@ -18,12 +18,10 @@ type Problem struct {
 
 // String is the problem in one line, as compilers write it.
 func (p Problem) String() string {
-	switch {
-	case p.Line == 0:
+	if p.Line == 0 {
 		return fmt.Sprintf("%s: %s", p.File, p.Message)
-	default:
-		return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
 	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
 }
 
 // Text is the problem with its excerpt and hint, over several lines.

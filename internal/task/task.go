@@ -8,7 +8,6 @@ package task
 
 import (
 	"io/fs"
-	"slices"
 
 	"mendel/internal/research"
 )
@@ -187,13 +186,4 @@ func (t *Task) RecipeFiles() ([]File, error) {
 		return nil, problems
 	}
 	return files, nil
-}
-
-// Phase finds a phase by name.
-func (t *Task) Phase(name string) (Phase, bool) {
-	i := slices.IndexFunc(t.Phases, func(p Phase) bool { return p.Name == name })
-	if i < 0 {
-		return Phase{}, false
-	}
-	return t.Phases[i], true
 }

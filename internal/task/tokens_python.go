@@ -70,20 +70,20 @@ func (s *pyScanner) scan() error {
 				continue
 			}
 		}
-		switch c := s.text[s.at]; {
-		case c == '\n':
+		switch s.text[s.at] {
+		case '\n':
 			s.at++
 			if s.depth == 0 {
 				s.emit(pyNewline, "")
 				lineStart = true
 			}
-		case c == ' ' || c == '\t' || c == '\f':
+		case ' ', '\t', '\f':
 			s.at++
-		case c == '#':
+		case '#':
 			if err := s.comment(); err != nil {
 				return err
 			}
-		case c == '\\':
+		case '\\':
 			// A continued line; nothing may follow the backslash but the next line.
 			if !strings.HasPrefix(s.text[s.at:], "\\\n") || s.at+2 >= len(s.text) {
 				return errNotPython
@@ -236,7 +236,8 @@ func (s *pyScanner) number() {
 		c := s.text[s.at]
 		signed := (c == '+' || c == '-') && !based && s.at > start && strings.ContainsRune("eE", rune(s.text[s.at-1])) &&
 			s.at+1 < len(s.text) && isDigit(s.text[s.at+1])
-		if !isDigit(c) && c != '.' && c != '_' && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && !signed {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !isDigit(c) && !letter && !signed && c != '.' && c != '_' {
 			return
 		}
 		s.at++

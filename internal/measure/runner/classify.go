@@ -127,10 +127,12 @@ func missReason(m research.Margin) string {
 		research.Quantity(-m.Slack, m.Bound.Unit), side, research.Quantity(*edge, m.Bound.Unit))
 }
 
-// secondsText prints a duration as people compare it: tenths from a second on, else milliseconds.
+// secondsText prints a duration as people compare it: to tenths from a second on, else to milliseconds.
 func secondsText(s float64) string {
-	if s < 1 && s != 0 {
-		return strings.TrimSuffix(strconv.FormatFloat(s, 'f', 3, 64), "000") + " s"
+	digits := 1
+	if s < 1 {
+		digits = 3
 	}
-	return strings.TrimSuffix(strconv.FormatFloat(s, 'f', 1, 64), ".0") + " s"
+	text := strconv.FormatFloat(s, 'f', digits, 64)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".") + " s"
 }

@@ -119,7 +119,7 @@ func threats() []threat {
 		}},
 		{"read the held-out data or its labels", "an allow-list of mounts", []hostile{
 			{name: "read_heldout_path", holds: confined, outcome: valid},
-			{name: "read_heldout_proc", holds: asRoot, outcome: valid},
+			{name: "read_heldout_proc", holds: confined, outcome: valid},
 			{name: "read_heldout_symlink", holds: everywhere, outcome: crash},
 			{name: "read_heldout_hardlink", holds: everywhere, outcome: ""},
 			{name: "sklearn_digits", holds: confined, outcome: valid},

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -26,6 +27,8 @@ type trial struct {
 	seeds     []int64
 	level     sandbox.Level
 	fill      map[string]string // for @NAME@ in the recipe
+
+	adjustSpec func(*bundle.Spec)
 }
 
 // goodRecipe answers what the evaluator below asks, from what it left in train.
@@ -154,6 +157,9 @@ func (tr *trial) bundle(t *testing.T) bundle.Bundle {
 		files = append(files, bundle.File{Path: name, Mode: 0o644, Data: []byte(tr.recipe[name])})
 	}
 	tree := write(filepath.Join(dir, "recipe"), tr.recipe)
+	if tr.adjustSpec == nil {
+		tr.adjustSpec = func(*bundle.Spec) {}
+	}
 	treeHash, err := bundle.HashTree(tree)
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +177,7 @@ func (tr *trial) bundle(t *testing.T) bundle.Bundle {
 		TreeHash: treeHash, EvaluatorHash: evaluatorHash, Task: tr.plan, Self: self, CacheDir: cacheDir(t),
 		Site: bundle.Site{Python: pythonForTests(t)},
 	}
+	tr.adjustSpec(&spec)
 	b, err := bundle.Create(at, spec, files, evaluator)
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +253,7 @@ func openDir(t *testing.T) string {
 
 // cacheDir is shared by all tests, so that the environment is resolved once.
 var cache = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(os.TempDir(), "mendel-runner-test-cache")
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("mendel-runner-test-%d", os.Getuid()))
 	return dir, os.MkdirAll(dir, 0o755)
 })
 

@@ -45,7 +45,7 @@ func (h *Host) limitProcess(pid int, c *Command) error {
 	}
 	// Inside a user namespace the count starts at zero, so that this holds for the sandbox
 	// alone. Below, the helper sets it, for it counts all processes of the user.
-	if h.Level == Isolated && h.Processes == Rlimit {
+	if l.Processes > 0 && h.Level == Isolated && h.Processes == Rlimit {
 		if err := set("processes", unix.RLIMIT_NPROC, int64(l.Processes+1)); err != nil {
 			return err
 		}

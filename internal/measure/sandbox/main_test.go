@@ -77,7 +77,8 @@ func beRunner(level sandbox.Level) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	p.Wait()
+	fmt.Println(p.Wait())
+	os.Exit(1)
 }
 
 // wholeHost shows the guest enough for a shell, whatever the distribution.

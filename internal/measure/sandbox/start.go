@@ -40,7 +40,6 @@ type wire struct {
 // A Process is a started command.
 type Process struct {
 	host    *Host
-	limits  Limits
 	started time.Time
 
 	launcher *os.Process
@@ -55,6 +54,7 @@ type Process struct {
 
 	mu       sync.Mutex
 	killed   bool
+	ended    bool // nothing is left to kill
 	overflow string
 	seenCPU  time.Duration // of the tree, when it was last looked at
 
@@ -80,7 +80,7 @@ func (h *Host) Start(ctx context.Context, c Command) (*Process, error) {
 		return nil, fmt.Errorf("sandbox: become sub-reaper: %w", err)
 	}
 	p := &Process{
-		host: h, limits: c.Limits, started: started, initFD: -1,
+		host: h, started: started, initFD: -1,
 		hello: make(chan greeting, 1), admitted: make(chan struct{}),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -241,6 +241,9 @@ func (p *Process) readStatus() {
 func (p *Process) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
 	if !p.killed {
 		p.seenCPU = max(p.seenCPU, p.use().cpu)
 	}
@@ -288,7 +291,10 @@ func (p *Process) reap() {
 		unix.Close(fd)
 	}
 	p.group.killAll()
+	p.mu.Lock()
+	p.ended = true
 	p.force.Stop()
+	p.mu.Unlock()
 	close(p.stop)
 	p.out.finish()
 	p.minders.Wait()
@@ -321,12 +327,17 @@ func awaitDeath(fd int, used *unix.Rusage) {
 
 // conclude works out how the command ended.
 func (p *Process) conclude(state *os.ProcessState, waitErr error, used unix.Rusage) {
+	p.mu.Lock() // watchdogs are gone by now, but an ending context may still call Kill
+	defer p.mu.Unlock()
 	e := &p.exit
 	e.OOM = p.group.oom() || p.overflow == "memory"
 	e.Overflow = p.overflow
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		e.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano() + used.Utime.Nano() + used.Stime.Nano())
-		e.MaxRSS = max(usage.Maxrss, used.Maxrss) << 10 // the kernel counts KiB
+	e.CPU, e.MaxRSS = account(used)
+	if waitErr == nil {
+		if launcher, ok := state.SysUsage().(*syscall.Rusage); ok {
+			cpu, rss := account(unix.Rusage{Utime: unix.Timeval(launcher.Utime), Stime: unix.Timeval(launcher.Stime), Maxrss: launcher.Maxrss})
+			e.CPU, e.MaxRSS = e.CPU+cpu, max(e.MaxRSS, rss)
+		}
 	}
 	// The account of whoever reaped them lacks processes that died with their pid namespace. A
 	// cgroup's is complete; without one, what we saw before the end is the better of the two.
@@ -348,6 +359,11 @@ func (p *Process) conclude(state *os.ProcessState, waitErr error, used unix.Rusa
 	if signal := syscall.Signal(e.Code - 128); signal > 0 && signal < 65 {
 		e.Signal = signal.String()
 	}
+}
+
+// account gives processor time, and bytes of the largest process, of a reaped process and its own.
+func account(u unix.Rusage) (cpu time.Duration, rss int64) {
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10 // the kernel counts KiB
 }
 
 // release gives back what the sandbox held outside itself.

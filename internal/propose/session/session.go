@@ -42,11 +42,11 @@ type Desk interface {
 	Journal(ctx context.Context, c research.ToolCalled) error
 }
 
-// Query and CheckResult are what a desk is asked and what it answers.
-type (
-	Query       = tool.Query
-	CheckResult = tool.CheckResult
-)
+// A Query is what a desk is asked for a list of trials.
+type Query = tool.Query
+
+// A CheckResult is what a desk answers to a check or a command line.
+type CheckResult = tool.CheckResult
 
 // Options are what a session is made of.
 type Options struct {

@@ -85,7 +85,8 @@ func decode(tool string, raw json.RawMessage, into any) error {
 			return research.Misuse("", "%s: %s must be %s, not %s", tool, a.name, err, excerpt(value))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
+	if len(given) > 0 {
+		name := slices.Min(slices.Collect(maps.Keys(given)))
 		mend := usage(tool, list)
 		if near := nearest(name, list); near != "" {
 			mend = fmt.Sprintf("Did you mean %s? %s", near, mend)

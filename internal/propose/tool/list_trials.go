@@ -44,7 +44,9 @@ func listTrials() Tool {
 			return Answer{}, err
 		}
 		full := len(trials) == q.Limit
-		trials = slices.DeleteFunc(slices.Clone(trials), aborted)
+		trials = slices.DeleteFunc(slices.Clone(trials), func(t research.Trial) bool {
+			return aborted(t) || q.Parent != nil && t.ID == research.Baseline // it has no parent
+		})
 		if len(trials) == 0 {
 			return Answer{Text: "No trial matches."}, nil
 		}

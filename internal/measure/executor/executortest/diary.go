@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A diary is a file in which stand-ins of several jobs write when they start and end. Its
-// order is the order of what happened.
+// An event is what stand-ins of several jobs write into their common diary, a file whose order is
+// the order of what happened.
 type event string
 
 const (

@@ -51,6 +51,7 @@ type Plan struct {
 // An Ending is how the stand-in ends.
 type Ending string
 
+// The endings.
 const (
 	WithResult      Ending = ""
 	WithoutResult   Ending = "without result"   // status 3
@@ -61,6 +62,7 @@ const (
 // A Daemon is a process that the stand-in leaves running in a session of its own, its parent gone.
 type Daemon string
 
+// The daemons.
 const (
 	NoDaemon Daemon = ""
 	Inherits Daemon = "inherits the environment"
@@ -128,7 +130,7 @@ func perform(dir string) int {
 	case WithoutResult:
 		return 3
 	case KillsItself:
-		return int(unix.Kill(os.Getpid(), unix.SIGKILL).(syscall.Errno))
+		return failed(unix.Kill(os.Getpid(), unix.SIGKILL))
 	}
 	spec, err := b.Spec()
 	if err != nil {

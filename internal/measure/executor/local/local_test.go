@@ -219,7 +219,7 @@ func TestRunnerWithoutNoteIsAdopted(t *testing.T) {
 
 // The number of a dead runner may belong to somebody else now.
 func TestReusedNumber(t *testing.T) {
-	bystander := exec.Command("sleep", "60")
+	bystander := exec.Command("sleep", "600")
 	if err := bystander.Start(); err != nil {
 		t.Fatal(err)
 	}

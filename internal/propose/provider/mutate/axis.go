@@ -121,7 +121,9 @@ func floatText(v float64) string {
 // settle is the coordinate that x gets when it is written, and whether that is another value
 // inside the range than the present one.
 func (a axis) settle(x float64) (float64, bool) {
-	x = min(max(x, a.min), a.max)
+	if x = min(max(x, a.min), a.max); same(x, a.x) {
+		return a.x, false
+	}
 	at, ok := a.parse(a.write(x))
 	if a.knob.Type == research.IntKnob && ok && same(at, a.x) {
 		// A step below one is a step of one.

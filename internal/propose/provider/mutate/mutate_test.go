@@ -118,9 +118,7 @@ func searchBriefed(t *testing.T, r *sessiontest.Run, trials int, seed int64, cha
 		before := len(r.All())
 		b := r.Brief(generalist(), research.SessionID(n), seed*1000+int64(n))
 		change(&b)
-		if err := (Proposer{}).Propose(t.Context(), r.Open(t, b, anything)); err != nil {
-			t.Fatal(err)
-		}
+		r.Play(t, Proposer{}, b, anything)
 		if len(r.All()) == before {
 			barren++
 		}
@@ -145,7 +143,7 @@ func randomSearch(r *sessiontest.Run, trials int, seed uint64) float64 {
 		for _, k := range knobs() {
 			at := regexp.MustCompile("(?m)" + k.Place.Pattern).FindStringSubmatchIndex(text)
 			a, _ := axisOf(k, text[at[2]:at[3]])
-			to := ""
+			var to string
 			if a.categorical() {
 				to = a.write(float64(random.IntN(len(a.choices()))))
 			} else {
@@ -162,7 +160,7 @@ func randomSearch(r *sessiontest.Run, trials int, seed uint64) float64 {
 }
 
 func TestBeatsRandomSearchAndItsOwnBlindSelf(t *testing.T) {
-	const seeds, trials = 12, 60
+	const seeds, trials = 8, 60
 	var informed, blind, random float64
 	wins := 0
 	for seed := range int64(seeds) {
@@ -189,7 +187,7 @@ func TestBeatsRandomSearchAndItsOwnBlindSelf(t *testing.T) {
 // and looks for what makes the difference: a trial that a limit stopped, and one built on it
 // that was kept.
 func TestRepairsNearMisses(t *testing.T) {
-	const seeds, trials = 12, 60
+	const seeds, trials = 8, 60
 	var shown, hidden float64
 	repaired := 0
 	for seed := range int64(seeds) {
@@ -218,9 +216,7 @@ func TestSameBriefSameProposal(t *testing.T) {
 			r := newRun(true, landscape)
 			search(t, r, 12, 5)
 			b := r.Brief(generalist(), 99, seed)
-			if err := (Proposer{}).Propose(t.Context(), r.Open(t, b, anything)); err != nil {
-				t.Fatal(err)
-			}
+			r.Play(t, Proposer{}, b, anything)
 			all := r.All()
 			p := all[len(all)-1].Proposal
 			text := fmt.Sprint(p.Hypothesis, *p.Expected, p.Notes, p.Tree, p.Parent)
@@ -349,9 +345,7 @@ func TestOnlyKnobsOfItsRoleMove(t *testing.T) {
 	role := research.Role{ID: "arch"}
 	for n := range 12 {
 		b := r.Brief(role, research.SessionID(n+1), int64(n))
-		if err := (Proposer{}).Propose(t.Context(), r.Open(t, b, anything)); err != nil {
-			t.Fatal(err)
-		}
+		r.Play(t, Proposer{}, b, anything)
 	}
 	for _, trial := range r.All()[1:] {
 		for _, f := range notePattern().FindAllStringSubmatch(trial.Proposal.Notes, -1) {
@@ -388,11 +382,7 @@ func TestNothingToMove(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRun(true, landscape)
 			mayEdit := prepare(r)
-			s := r.Open(t, r.Brief(generalist(), 1, 7), mayEdit)
-			if err := (Proposer{}).Propose(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
-			if s.Submitted() != 0 {
+			if s := r.Play(t, Proposer{}, r.Brief(generalist(), 1, 7), mayEdit); s.Submitted() != 0 {
 				t.Errorf("it submitted %d trials", s.Submitted())
 			}
 		})

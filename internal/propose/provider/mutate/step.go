@@ -56,7 +56,8 @@ func (p *episode) steps(base research.Trial, values map[string]value) []step {
 		}
 		for _, s := range moves {
 			// The better of two directions gets nearly all of the knob's weight.
-			s.weight = promise * s.weight * math.Pow(s.weight/best, 2)
+			share := s.weight / best
+			s.weight *= promise * share * share
 			list = append(list, s)
 		}
 	}

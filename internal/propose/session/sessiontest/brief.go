@@ -2,6 +2,7 @@ package sessiontest
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -67,21 +68,43 @@ func (r *Run) history(incumbent research.Trial, role string) *research.History {
 	return h
 }
 
-// Open opens a session of this role over a workspace of its own.
+// Open opens a session of this role over a workspace of its own, until the test ends.
 func (r *Run) Open(t testing.TB, b research.Brief, mayEdit func(string) bool) *session.Session {
+	t.Helper()
+	s, w := r.open(t, t.TempDir(), b, mayEdit)
+	t.Cleanup(func() { w.Close() })
+	return s
+}
+
+// Play lets a proposer play one session, and cleans up after it: thousands may follow.
+func (r *Run) Play(t testing.TB, p session.Proposer, b research.Brief, mayEdit func(string) bool) *session.Session {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	s, w := r.open(t, dir, b, mayEdit)
+	defer w.Close()
+	if err := p.Propose(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (r *Run) open(t testing.TB, dir string, b research.Brief, mayEdit func(string) bool) (*session.Session, *workspace.Workspace) {
 	t.Helper()
 	tree, err := r.Tree(t.Context(), b.Incumbent.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := workspace.New(t.TempDir(), tree)
+	w, err := workspace.New(dir, tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.Close() })
 	return session.New(session.Options{
 		Brief: b, Desk: &signed{Run: r, role: b.Role.ID}, Workspace: w, MayEdit: mayEdit, Now: time.Now,
-	})
+	}), w
 }
 
 // signed fills in what the supervisor adds to a proposal.

@@ -1,4 +1,5 @@
 # A language model that would know the next byte before it commits to a prediction.
+import io
 import os
 import select
 
@@ -15,8 +16,11 @@ if honest.PHASE == "evaluate":
     kind, header, data = mendel_subject._receive(source)
     if select.select([hears], [], [], 0.3)[0]:
         honest.breach("byte t was there before the logits for it were given")
-    for _ in range(2):  # the second one commits early, and would be read as the reply to what follows
-        mendel_subject._send(says, mendel_subject.REPLY, {"tensors": header["expect"]}, [bytes(8)])
+    replies = io.BytesIO()
+    for _ in range(2):  # the second one would be read as the reply to a question that was not asked yet
+        mendel_subject._send(replies, mendel_subject.REPLY, {"tensors": header["expect"]}, [bytes(8)])
+    says.write(replies.getvalue())
+    says.flush()
     while True:
         mendel_subject._receive(source)
 else:
