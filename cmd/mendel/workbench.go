@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -96,30 +95,22 @@ func (b *workbench) findSite(t *taskPackage, flag string) error {
 	if b.cacheDir, err = cacheDir(); err != nil {
 		return err
 	}
-	if file == "" {
-		return nil
-	}
-	s, err := task.LoadSite(file)
-	if err != nil {
-		return err
+	s := &task.Site{}
+	if file != "" {
+		if s, err = task.LoadSite(file); err != nil {
+			return err
+		}
 	}
 	b.sitePath, b.siteDigest = file, s.Digest
-	b.site = bundle.Site{Python: s.Python, Devices: s.Devices, Env: s.Env, Editable: make(map[string]string)}
+	b.site = bundle.Site{Python: s.Python, Devices: s.Devices, Env: s.Env, Editable: s.Remap()}
 	for _, m := range s.Mounts {
 		b.site.Mounts = append(b.site.Mounts, bundle.Mount(m))
-	}
-	for _, e := range s.Editable {
-		b.site.Editable[e.Path] = path.Join("/recipe", filepath.ToSlash(e.Recipe))
-	}
-	for i, d := range t.Data {
-		if here, ok := s.Data[d.Name]; ok {
-			t.Data[i].Path = here
-		}
 	}
 	if s.CacheDir != "" {
 		b.cacheDir = s.CacheDir
 	}
-	return nil
+	t.Data, err = t.DataAt(s)
+	return err
 }
 
 func cacheDir() (string, error) {

@@ -142,7 +142,7 @@ func (l *Loop) open(m *member) {
 	l.work.Add(1)
 	go func() {
 		defer l.work.Done()
-		err := m.proposer.Propose(l.sessions, s)
+		err := errors.Join(m.proposer.Propose(l.sessions, s), ws.Close())
 		l.do(context.Background(), func() { l.closeSession(m, s, err) })
 	}()
 }

@@ -25,7 +25,7 @@ import (
 
 // Options are what a runner needs beside its bundle.
 type Options struct {
-	Host *sandbox.Host    // nil: find out what this host offers
+	Host *sandbox.Host    // nil: what this host is known to offer
 	Now  func() time.Time // for the times that people read; nil: time.Now
 	Log  *slog.Logger     // for the operator; nil: nothing is said
 }
