@@ -8,6 +8,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -47,23 +48,25 @@ func run(mendel string, trials int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := bench{mendel: mendel, dir: dir}
-	phases := []int{1, 2, 4, 8}
-	if _, _, err := b.trial(1); err != nil { // fills the caches
+	b, err := newBench(mendel, dir)
+	if err != nil {
 		return err
 	}
-	bare, err := timeBare(50)
+	phases := []int{1, 2, 4, 8}
+	if _, err := b.trial(1); err != nil { // fills the caches
+		return err
+	}
+	bare, err := bareStart(50)
 	if err != nil {
 		return err
 	}
 	costs := make([][]float64, len(phases))
 	for range trials { // interleaved, so that a slow moment of the machine hits all sizes
 		for i, n := range phases {
-			wall, result, err := b.trial(n)
+			wall, err := b.trial(n)
 			if err != nil {
 				return err
 			}
-			b.sandbox = result.Measurement.Sandbox
 			costs[i] = append(costs[i], milliseconds(wall)-float64(n)*bare)
 		}
 	}
@@ -71,42 +74,120 @@ func run(mendel string, trials int) error {
 	return nil
 }
 
+// A bench makes trials that do nothing.
 type bench struct {
 	mendel, dir string
+	tree        []bundle.File
+	hash        research.Hash
+	private     bool // runners get mounts of their own, as the local executor gives them
 	made        int
 	sandbox     research.SandboxNote
 }
 
-// trial runs one trial of n phases from nothing to its result.
-func (b *bench) trial(n int) (time.Duration, bundle.Result, error) {
-	fail := func(err error) (time.Duration, bundle.Result, error) { return 0, bundle.Result{}, err }
-	b.made++
-	dir := filepath.Join(b.dir, fmt.Sprintf("%03d-0-1", b.made))
-	tree := []bundle.File{{Path: "train.txt", Mode: 0o644, Data: make([]byte, 10_000)}}
-	hash, err := b.treeHash(tree)
-	if err != nil {
-		return fail(err)
+func newBench(mendel, dir string) (*bench, error) {
+	b := &bench{mendel: mendel, dir: dir, tree: []bundle.File{{Path: "train.txt", Mode: 0o644, Data: make([]byte, 20_000)}}}
+	b.private = sandbox.Known(context.Background(), b.cache()).PrivateMounts
+	tree := filepath.Join(dir, "tree")
+	if err := errors.Join(os.Mkdir(tree, 0o755), os.WriteFile(filepath.Join(tree, b.tree[0].Path), b.tree[0].Data, 0o644)); err != nil {
+		return nil, err
 	}
+	var err error
+	b.hash, err = bundle.HashTree(tree)
+	return b, err
+}
+
+func (b *bench) cache() string { return filepath.Join(b.dir, "cache") }
+
+// spec is a task of n phases, each of which is /bin/true.
+func (b *bench) spec(n int) bundle.Spec {
+	second := research.Duration(10 * time.Second)
+	var phases []bundle.Phase
+	for i := range n {
+		phases = append(phases, bundle.Phase{Name: fmt.Sprintf("phase%d", i), Run: []string{"true"}, Timeout: second, KillAfter: second, OnFail: research.Crash})
+	}
+	return bundle.Spec{
+		Run: "overhead", TreeHash: b.hash, Self: b.mendel, CacheDir: b.cache(),
+		Attempt: research.Attempt{Trial: research.TrialID(b.made), Number: 1, Token: "t", Seeds: []int64{1}},
+		Task: bundle.Plan{
+			Name: "nothing", Editable: []string{"train.txt"}, Phases: phases, Sandbox: "none",
+			Environment: bundle.Environment{Programs: []string{"true"}},
+			Metrics:     map[string]bundle.Metric{"seconds": {Source: research.FromHarness, Unit: "s", Measure: "wall(phase0)"}},
+			Score:       research.ScoreRule{Metric: "seconds", Unit: "s", Direction: research.Minimize},
+			Resources:   bundle.Resources{CPUs: 1, Memory: 1 << 30, Disk: 64 << 20, Processes: 16},
+		},
+	}
+}
+
+// trial runs one trial of n phases from nothing to its result, and says how long that took.
+func (b *bench) trial(n int) (time.Duration, error) {
+	b.made++
+	dir := filepath.Join(b.dir, "bundles", fmt.Sprintf("%03d-0-1", b.made))
 	began := time.Now()
-	made, err := bundle.Create(dir, b.spec(n, hash), tree, "")
+	made, err := bundle.Create(dir, b.spec(n), b.tree, "")
 	if err != nil {
-		return fail(err)
+		return 0, err
 	}
 	cmd := exec.Command(b.mendel, "runner", dir)
 	cmd.Stderr = os.Stderr
-	if hosts := sandbox.Known(cmdContext(), filepath.Join(b.dir, "cache")); hosts.PrivateMounts {
+	if b.private {
 		sandbox.PrivateMounts(cmd)
 	}
 	if err := cmd.Run(); err != nil {
-		return fail(fmt.Errorf("mendel runner: %w", err))
+		return 0, fmt.Errorf("mendel runner: %w", err)
 	}
 	result, err := made.Result()
 	if err != nil {
-		return fail(err)
+		return 0, err
 	}
 	wall := time.Since(began)
 	if m := result.Measurement; m.Outcome != research.Valid {
-		return fail(fmt.Errorf("a recipe that does nothing ended as %s: %s", m.Outcome, m.Reason))
+		return 0, fmt.Errorf("a recipe that does nothing ended as %s: %s", m.Outcome, m.Reason)
 	}
-	return wall, result, bundle.Remove(dir)
+	b.sandbox = result.Measurement.Sandbox
+	return wall, bundle.Remove(dir)
 }
+
+// bareStart is the median time that the recipe's program needs by itself, in milliseconds.
+func bareStart(times int) (float64, error) {
+	var each []float64
+	for range times {
+		began := time.Now()
+		if err := exec.Command("true").Run(); err != nil {
+			return 0, err
+		}
+		each = append(each, milliseconds(time.Since(began)))
+	}
+	return median(each), nil
+}
+
+func (b *bench) report(phases []int, costs [][]float64, bare float64) {
+	fmt.Printf("sandbox %s, memory %s, processes %s, disk %s\n", b.sandbox.Level, b.sandbox.Memory, b.sandbox.Processes, b.sandbox.Disk)
+	fmt.Printf("%-28s %8s %8s %8s\n", "harness time (ms)", "median", "best", "worst")
+	var x, y []float64
+	for i, n := range phases {
+		fmt.Printf("%-28s %8.1f %8.1f %8.1f\n", fmt.Sprintf("trial, %d sandboxed processes", n), median(costs[i]), slices.Min(costs[i]), slices.Max(costs[i]))
+		x, y = append(x, float64(n)), append(y, median(costs[i]))
+	}
+	start, slope := line(x, y)
+	fmt.Printf("%-28s %8.1f   %.2f of the target of %.0f\n", "for each trial", start, start/targetTrial, targetTrial)
+	fmt.Printf("%-28s %8.1f   %.2f of the target of %.0f, %.1f times a bare start (%.1f)\n", "for each sandbox start", slope,
+		slope/targetStart, targetStart, slope/bare, bare)
+}
+
+// line fits y = start + slope·x by least squares.
+func line(x, y []float64) (start, slope float64) {
+	n := float64(len(x))
+	var sx, sy, sxx, sxy float64
+	for i := range x {
+		sx, sy, sxx, sxy = sx+x[i], sy+y[i], sxx+x[i]*x[i], sxy+x[i]*y[i]
+	}
+	slope = (n*sxy - sx*sy) / (n*sxx - sx*sx)
+	return (sy - slope*sx) / n, slope
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

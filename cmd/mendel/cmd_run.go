@@ -194,14 +194,12 @@ func registeredTask(reg research.Registration) (*taskPackage, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := ""
-	switch {
-	case t.EvaluatorHash != reg.Task.Evaluator:
-		changed = "its evaluator"
-	case t.Hash != reg.Task.Hash:
-		changed = "the task"
-	default:
+	if t.Hash == reg.Task.Hash {
 		return t, nil
+	}
+	changed := "the task"
+	if t.EvaluatorHash != reg.Task.Evaluator {
+		changed = "its evaluator"
 	}
 	return nil, research.Hinted(fmt.Errorf("%s changed since this run was registered (%s, now %s): old and new scores could not be compared",
 		changed, reg.Task.Hash.Short(), t.Hash.Short()),
@@ -253,7 +251,7 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 	if o.err != nil {
 		return research.Hinted(o.err, hintOr(o.err, "what was measured is safe; go on with: mendel run --resume "+dir))
 	}
-	if err := summarize(c.Context(), store.Reader, dir, o.ending); err != nil {
+	if err := summarize(store.Reader, dir, o.ending); err != nil {
 		return err
 	}
 	if o.ending.Interrupted && stops.stop.Err() != nil {
@@ -296,7 +294,7 @@ func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l
 }
 
 // summarize says what came of it and what to type next.
-func summarize(ctx context.Context, r *lineage.Reader, dir string, ending loop.Ending) error {
+func summarize(r *lineage.Reader, dir string, ending loop.Ending) error {
 	o, err := terminal.Collect(r, dir, nil, 0)
 	if err != nil {
 		return err

@@ -60,12 +60,12 @@ func Brief(r *lineage.Reader, t *task.Task, a research.Agent, id research.Sessio
 		b.Incumbent = scoreOnly(incumbent)
 		return b, nil
 	}
-	h, err := history(r, reg, incumbent, a.Role)
+	h, err := history(r, incumbent, a.Role)
 	b.History = h
 	return b, err
 }
 
-func history(r *lineage.Reader, reg research.Registration, incumbent research.Trial, role string) (*research.History, error) {
+func history(r *lineage.Reader, incumbent research.Trial, role string) (*research.History, error) {
 	h := &research.History{}
 	var err error
 	list := func(into *[]research.Trial, get func() ([]research.Trial, error)) {

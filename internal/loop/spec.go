@@ -71,7 +71,7 @@ func (l *Loop) treeFiles(hash research.Hash) ([]bundle.File, error) {
 	}
 	files := make([]bundle.File, len(stored))
 	for i, f := range stored {
-		files[i] = bundle.File{Path: f.Path, Mode: uint32(f.Mode), Data: f.Data}
+		files[i] = bundle.File{Path: f.Path, Mode: f.Mode, Data: f.Data}
 	}
 	return files, nil
 }

@@ -114,20 +114,44 @@ type Stopped struct {
 	Reason string `json:"reason"`
 }
 
-// Kind implements Fact.
-func (Registered) Kind() FactKind    { return KindRegistered }
-func (Supervised) Kind() FactKind    { return KindSupervised }
+// Kind is [KindRegistered].
+func (Registered) Kind() FactKind { return KindRegistered }
+
+// Kind is [KindSupervised].
+func (Supervised) Kind() FactKind { return KindSupervised }
+
+// Kind is [KindBudgetChanged].
 func (BudgetChanged) Kind() FactKind { return KindBudgetChanged }
+
+// Kind is [KindSessionOpened].
 func (SessionOpened) Kind() FactKind { return KindSessionOpened }
-func (ToolCalled) Kind() FactKind    { return KindToolCalled }
+
+// Kind is [KindToolCalled].
+func (ToolCalled) Kind() FactKind { return KindToolCalled }
+
+// Kind is [KindSessionClosed].
 func (SessionClosed) Kind() FactKind { return KindSessionClosed }
-func (Submitted) Kind() FactKind     { return KindSubmitted }
-func (Dispatched) Kind() FactKind    { return KindDispatched }
-func (Measured) Kind() FactKind      { return KindMeasured }
-func (AttemptLost) Kind() FactKind   { return KindAttemptLost }
-func (Calibrated) Kind() FactKind    { return KindCalibrated }
-func (Judged) Kind() FactKind        { return KindJudged }
-func (Stopped) Kind() FactKind       { return KindStopped }
+
+// Kind is [KindSubmitted].
+func (Submitted) Kind() FactKind { return KindSubmitted }
+
+// Kind is [KindDispatched].
+func (Dispatched) Kind() FactKind { return KindDispatched }
+
+// Kind is [KindMeasured].
+func (Measured) Kind() FactKind { return KindMeasured }
+
+// Kind is [KindAttemptLost].
+func (AttemptLost) Kind() FactKind { return KindAttemptLost }
+
+// Kind is [KindCalibrated].
+func (Calibrated) Kind() FactKind { return KindCalibrated }
+
+// Kind is [KindJudged].
+func (Judged) Kind() FactKind { return KindJudged }
+
+// Kind is [KindStopped].
+func (Stopped) Kind() FactKind { return KindStopped }
 
 // An Event is a stored fact.
 type Event struct {

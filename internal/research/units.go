@@ -71,7 +71,7 @@ func Number(v float64) string {
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
 		return grouped(strconv.FormatInt(int64(v), 10))
 	}
-	digits := 4
+	var digits int
 	switch a := math.Abs(v); {
 	case a < 10:
 		digits = 6

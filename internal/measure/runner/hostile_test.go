@@ -29,7 +29,6 @@ var (
 	everywhere = claim{sandbox.Isolated: true, sandbox.Confined: true, sandbox.Limited: true}
 	confined   = claim{sandbox.Isolated: true, sandbox.Confined: true}
 	asRoot     = claim{sandbox.Isolated: true, sandbox.Confined: true, sandbox.Limited: os.Getuid() == 0, rootOnly: true}
-	isolated   = claim{sandbox.Isolated: true}
 )
 
 type claim map[sandbox.Level]bool

@@ -53,6 +53,7 @@ func (l Level) AtLeast(want Level) bool {
 // An Enforcer names who holds a limit. Values are stored: add, never rename.
 type Enforcer string
 
+// The enforcers of limits.
 const (
 	CgroupV2 Enforcer = "cgroup2"  // the kernel, for the tree as a whole
 	CgroupV1 Enforcer = "cgroup1"  // the kernel, for the tree as a whole

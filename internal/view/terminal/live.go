@@ -131,10 +131,10 @@ func (m *model) View() tea.View {
 }
 
 func (m *model) footer() string {
-	switch {
-	case m.stops == 0:
+	switch m.stops {
+	case 0:
 		return "  Ctrl-C: no new work, running trials finish"
-	case m.stops == 1:
+	case 1:
 		return "  stopping: running trials finish; Ctrl-C again kills them"
 	default:
 		return "  killing the running trials …"
