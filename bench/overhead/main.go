@@ -162,16 +162,16 @@ func bareStart(times int) (float64, error) {
 
 func (b *bench) report(phases []int, costs [][]float64, bare float64) {
 	fmt.Printf("sandbox %s, memory %s, processes %s, disk %s\n", b.sandbox.Level, b.sandbox.Memory, b.sandbox.Processes, b.sandbox.Disk)
-	fmt.Printf("%-28s %8s %8s %8s\n", "harness time (ms)", "median", "best", "worst")
+	fmt.Printf("%-30s %8s %8s %8s   %s\n", "harness time (ms)", "median", "best", "worst", "median/target")
 	var x, y []float64
 	for i, n := range phases {
-		fmt.Printf("%-28s %8.1f %8.1f %8.1f\n", fmt.Sprintf("trial, %d sandboxed processes", n), median(costs[i]), slices.Min(costs[i]), slices.Max(costs[i]))
+		fmt.Printf("%-30s %8.1f %8.1f %8.1f   %.2f\n", fmt.Sprintf("trial of %d sandboxed processes", n), median(costs[i]),
+			slices.Min(costs[i]), slices.Max(costs[i]), median(costs[i])/(targetTrial+float64(n)*targetStart))
 		x, y = append(x, float64(n)), append(y, median(costs[i]))
 	}
 	start, slope := line(x, y)
-	fmt.Printf("%-28s %8.1f   %.2f of the target of %.0f\n", "for each trial", start, start/targetTrial, targetTrial)
-	fmt.Printf("%-28s %8.1f   %.2f of the target of %.0f, %.1f times a bare start (%.1f)\n", "for each sandbox start", slope,
-		slope/targetStart, targetStart, slope/bare, bare)
+	fmt.Printf("a trial costs %.1f ms (%.2f of its target) and %.1f ms for each sandbox start (%.2f of its target, %.1f bare starts of %.1f ms)\n",
+		start, start/targetTrial, slope, slope/targetStart, slope/bare, bare)
 }
 
 // line fits y = start + slope·x by least squares.

@@ -52,7 +52,7 @@ func (s *Store) Batch(ctx context.Context, fn func(*Batch) error) error {
 		return errors.New("the run file is closed")
 	}
 	return s.transaction(func() error {
-		b := &Batch{Reader: s.Reader.on(s.writer), store: s}
+		b := &Batch{Reader: s.Reader.on(s.writer, nil), store: s}
 		if err := fn(b); err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ type Reader struct {
 	db   *database
 	held *session // set in a snapshot
 
+	decoded      *decoded
 	registration func() (research.Registration, error)
 }
 
@@ -40,7 +41,7 @@ func OpenReader(dirOrFile string) (*Reader, error) {
 	if err := db.borrow(checkFormat); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, storeError(err)), db.close())
 	}
-	r := &Reader{path: path, db: db}
+	r := &Reader{path: path, db: db, decoded: newDecoded()}
 	r.registration = sync.OnceValues(r.readRegistration)
 	return r, nil
 }
@@ -138,7 +139,7 @@ func (r *Reader) Snapshot(fn func(*Reader) error) error {
 		if err := s.exec("BEGIN"); err != nil {
 			return fmt.Errorf("%s: %w", r.path, storeError(err))
 		}
-		err := fn(r.on(s))
+		err := fn(r.on(s, r.decoded))
 		// A transaction that only read has nothing to lose.
 		_ = s.exec("ROLLBACK")
 		return err
@@ -146,8 +147,8 @@ func (r *Reader) Snapshot(fn func(*Reader) error) error {
 }
 
 // on is the reader that asks one session alone.
-func (r *Reader) on(s *session) *Reader {
-	return &Reader{path: r.path, db: r.db, held: s, registration: r.registration}
+func (r *Reader) on(s *session, known *decoded) *Reader {
+	return &Reader{path: r.path, db: r.db, held: s, decoded: known, registration: r.registration}
 }
 
 // Registration is what event 1 fixed.

@@ -3,13 +3,15 @@ package lineage
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"mendel/internal/research"
 )
 
-// Trial is one trial.
+// Trial is one trial. What measurement and verdict of a trial point to is shared with other
+// answers of the reader: it is to be read, not changed.
 func (r *Reader) Trial(id research.TrialID) (research.Trial, error) {
 	trials, err := r.trials(`WHERE id = ?`, int64(id))
 	if err == nil && len(trials) == 0 {
@@ -70,11 +72,11 @@ func (r *Reader) Trials(f Filter) ([]research.Trial, error) {
 	return r.trials(`WHERE `+strings.Join(where, ` AND `)+order+` LIMIT ?`, append(args, limit)...)
 }
 
-// trialQuery reads trials that a clause after FROM chooses. Measurement and verdict
-// come from the events that hold them.
+// trialQuery reads trials that a clause after FROM chooses. Measurement and verdict come from the
+// events that hold them.
 const trialQuery = `SELECT t.id, t.parent, t.role, t.proposer, t.session, t.key, t.hypothesis, t.expected, t.notes, t.tree, t.tokens, t.incumbent,
 	t.submitted_at, t.started_at, t.ended_at, t.status, t.replicates,
-	(SELECT payload FROM events WHERE seq = t.measured_seq), (SELECT payload FROM events WHERE seq = t.judged_seq)
+	t.measured_seq, (SELECT payload FROM events WHERE seq = t.measured_seq), t.judged_seq, (SELECT payload FROM events WHERE seq = t.judged_seq)
 	FROM trials t `
 
 // trials runs trialQuery with the clause.
@@ -86,58 +88,63 @@ func (r *Reader) trials(clause string, args ...any) ([]research.Trial, error) {
 		}
 		trials := make([]research.Trial, len(rows))
 		for i, row := range rows {
-			if row.replicates > 1 {
-				results, err := measurements(s, row.trial.ID)
-				if err != nil {
-					return nil, err
-				}
-				pooled := research.Pool(results)
-				row.trial.Measurement = &pooled
+			if trials[i], err = row.complete(s, r.decoded); err != nil {
+				return nil, fmt.Errorf("trial %s: %w", row.trial.ID, err)
 			}
-			trials[i] = row.trial
 		}
 		return trials, nil
 	})
 }
 
+// A trialRow is a trial whose measurement and verdict are still payloads.
 type trialRow struct {
-	trial      research.Trial
-	replicates int
+	trial                    research.Trial
+	replicates               int
+	measuredSeq, judgedSeq   sql.NullInt64
+	measuredText, judgedText sql.NullString
 }
 
 func scanTrial(row scanner) (r trialRow, err error) {
 	t := &r.trial
 	var parent sql.NullInt64
 	var submitted, started, ended string
-	var measured, judged sql.NullString
 	if err := row.Scan(&t.ID, &parent, &t.Proposal.Role, &t.Proposal.Proposer, &t.Proposal.Session, &t.Proposal.Key, &t.Proposal.Hypothesis,
 		&t.Proposal.Expected, &t.Proposal.Notes, &t.Proposal.Tree, &t.Proposal.Tokens, &t.Proposal.Incumbent,
-		&submitted, &started, &ended, &t.Status, &r.replicates, &measured, &judged); err != nil {
+		&submitted, &started, &ended, &t.Status, &r.replicates, &r.measuredSeq, &r.measuredText, &r.judgedSeq, &r.judgedText); err != nil {
 		return r, err
 	}
 	t.Proposal.Parent = research.TrialID(parent.Int64)
-	if t.SubmittedAt, err = parseOptionalTime(submitted); err != nil {
-		return r, err
-	}
-	if t.StartedAt, err = parseOptionalTime(started); err != nil {
-		return r, err
-	}
-	if t.EndedAt, err = parseOptionalTime(ended); err != nil {
-		return r, err
-	}
-	if measured.Valid && r.replicates == 1 {
-		m, err := decodeMeasurement(measured.String)
+	var submittedErr, startedErr, endedErr error
+	t.SubmittedAt, submittedErr = parseTime(submitted)
+	t.StartedAt, startedErr = parseOptionalTime(started)
+	t.EndedAt, endedErr = parseOptionalTime(ended)
+	return r, errors.Join(submittedErr, startedErr, endedErr)
+}
+
+func (r trialRow) complete(s *session, known *decoded) (research.Trial, error) {
+	if r.measuredText.Valid {
+		m, err := known.measurement(measurementKey{r.measuredSeq.Int64, r.replicates}, func() (research.Measurement, error) {
+			if r.replicates == 1 {
+				return decodeMeasurement(r.measuredText.String)
+			}
+			results, err := measurements(s, r.trial.ID)
+			return research.Pool(results), err
+		})
 		if err != nil {
-			return r, err
+			return r.trial, err
 		}
-		t.Measurement = &m
+		r.trial.Measurement = &m
 	}
-	if judged.Valid {
-		var f research.Judged
-		if err := json.Unmarshal([]byte(judged.String), &f); err != nil {
-			return r, fmt.Errorf("payload of judged: %w", err)
+	if r.judgedText.Valid {
+		v, err := known.verdict(r.judgedSeq.Int64, func() (research.Verdict, error) {
+			var f research.Judged
+			err := json.Unmarshal([]byte(r.judgedText.String), &f)
+			return f.Verdict, err
+		})
+		if err != nil {
+			return r.trial, fmt.Errorf("payload of judged: %w", err)
 		}
-		t.Verdict = &f.Verdict
+		r.trial.Verdict = &v
 	}
-	return r, nil
+	return r.trial, nil
 }
