@@ -58,6 +58,7 @@ func run(w io.Writer, sizes string, rounds int, dir string, verify bool) error {
 // A column holds what was measured at one length of history.
 type column struct {
 	trials int
+	shown  int // trials in one brief: fewer where the history is shorter than the brief's lists
 	bytes  int64
 	times  map[string][]time.Duration
 }
@@ -160,6 +161,8 @@ func (c *column) brief(r *lineage.Reader, row string) error {
 	if err != nil || row != rowViews {
 		return err
 	}
+	h := brief.History
+	c.shown = len(h.Leaderboard) + len(h.Chain) + len(h.Children) + len(h.NearMisses) + len(h.Recent) + len(h.Own)
 	return c.time(rowRender, func() error {
 		if text := prompt.Render(brief).String(); text == "" {
 			return fmt.Errorf("an empty prompt")
@@ -206,6 +209,11 @@ func printTable(w io.Writer, columns []column) error {
 		}
 		fmt.Fprintf(t, "%.2f\t\n", float64(quantile(last.times[row], 0.5))/float64(quantile(first.times[row], 0.5)))
 	}
+	fmt.Fprint(t, "trials shown in a brief\t")
+	for _, c := range columns {
+		fmt.Fprintf(t, "%d\t", c.shown)
+	}
+	fmt.Fprintf(t, "%.2f\t\n", float64(last.shown)/float64(first.shown))
 	fmt.Fprint(t, "run.db, MB\t")
 	for _, c := range columns {
 		fmt.Fprintf(t, "%.1f\t", float64(c.bytes)/1e6)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mendel/internal/measure/sandbox"
+	"mendel/internal/research"
 	"mendel/internal/view/terminal"
 )
 
@@ -20,16 +21,14 @@ func doctorCommand() *cobra.Command {
 			h := sandbox.Probe(c.Context())
 			if asJSON {
 				return writeJSON(struct {
-					Level     sandbox.Level     `json:"level"`
-					Memory    sandbox.Enforcer  `json:"memory"`
-					Processes sandbox.Enforcer  `json:"processes"`
-					Disk      sandbox.Enforcer  `json:"disk"`
-					Findings  []sandbox.Finding `json:"findings"`
-				}{h.Level, h.Memory, h.Processes, h.Disk, h.Findings})
+					research.SandboxNote
+					Findings []sandbox.Finding `json:"findings"`
+				}{sandboxNote(h), h.Findings})
 			}
 			s := terminal.StyleFor(os.Stdout)
 			fmt.Printf("sandbox level  %s\n", s.Strong(string(h.Level)))
-			fmt.Printf("limits held by memory: %s, processes: %s, disk: %s\n\n", h.Memory, h.Processes, h.Disk)
+			n := sandboxNote(h)
+			fmt.Printf("limits held by memory: %s, processes: %s, disk: %s\n\n", n.Memory, n.Processes, n.Disk)
 			for _, f := range h.Findings {
 				mark := s.Good("✓")
 				if !f.OK {

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"mendel/internal/lineage"
+	"mendel/internal/research"
 	"mendel/internal/view/terminal"
 )
 
@@ -16,7 +20,7 @@ func logCommand() *cobra.Command {
 		Short: "What a trial's phases printed",
 		Args:  exactly(1, "one trial id"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, r, err := openRun(state)
+			dir, r, err := openRun(state)
 			if err != nil {
 				return err
 			}
@@ -30,7 +34,7 @@ func logCommand() *cobra.Command {
 				return err
 			}
 			if len(measurements) == 0 {
-				return fmt.Errorf("trial %s has not been measured yet", t.ID)
+				return lostLogs(dir, r, t)
 			}
 			s := terminal.StyleFor(os.Stdout)
 			for i, m := range measurements {
@@ -68,4 +72,36 @@ func logCommand() *cobra.Command {
 	stateFlag(c, &state)
 	c.Flags().StringVar(&phase, "phase", "", "only this phase")
 	return c
+}
+
+// lostLogs prints what the attempts at a trial left on the disk when none of them gave a result.
+func lostLogs(dir string, r *lineage.Reader, t research.Trial) error {
+	attempts, err := r.Attempts(t.ID)
+	if err != nil {
+		return err
+	}
+	s := terminal.StyleFor(os.Stdout)
+	found := false
+	for _, a := range attempts {
+		if a.State != lineage.AttemptLost {
+			continue
+		}
+		found = true
+		fmt.Println(s.Strong(fmt.Sprintf("== attempt %d, measurement %d: lost", a.Number, a.Replicate+1)), a.Reason)
+		files, err := filepath.Glob(filepath.Join(dir, a.Bundle, "logs", "*"))
+		if err != nil {
+			return err
+		}
+		for _, file := range append(files, filepath.Join(dir, a.Bundle, "runner.log")) {
+			text, err := os.ReadFile(file)
+			if err != nil || len(text) == 0 {
+				continue
+			}
+			fmt.Printf("-- %s\n%s\n", filepath.Base(file), bytes.TrimRight(text, "\n"))
+		}
+	}
+	if !found {
+		return fmt.Errorf("trial %s has not been measured yet", t.ID)
+	}
+	return nil
 }

@@ -66,13 +66,7 @@ func prepare(ctx context.Context, t *taskPackage, siteFlag string, parallel int,
 	}
 	b.host = sandbox.Probe(ctx)
 	b.host.Remember(b.cacheDir)
-	b.note = research.SandboxNote{
-		Level: string(b.host.Level), Memory: string(b.host.Memory),
-		Processes: string(b.host.Processes), Disk: string(b.host.Disk),
-	}
-	if b.host.PrivateMounts { // a runner has them, this process has not
-		b.note.Disk = string(sandbox.Tmpfs)
-	}
+	b.note = sandboxNote(b.host)
 	required, err := sandbox.ParseLevel(t.Sandbox)
 	if err != nil {
 		return nil, err
@@ -156,6 +150,15 @@ func (b *workbench) loopConfig(dir string, store *lineage.Store, t *taskPackage,
 			exec.Close()
 			log.Close()
 		}, nil
+}
+
+// sandboxNote is how recipes are isolated on a host.
+func sandboxNote(h *sandbox.Host) research.SandboxNote {
+	n := research.SandboxNote{Level: string(h.Level), Memory: string(h.Memory), Processes: string(h.Processes), Disk: string(h.Disk)}
+	if h.PrivateMounts { // runners have them, this process has not
+		n.Disk = string(sandbox.Tmpfs)
+	}
+	return n
 }
 
 // slots is how many trials run at a time: what was asked for, or as many as fit without sharing.

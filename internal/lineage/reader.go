@@ -55,7 +55,15 @@ func openFile(path string) (*database, error) {
 	var version int
 	err = db.borrow(func(s *session) error { return s.row(`PRAGMA user_version`, nil, &version) })
 	var failure *sqlite.Error
-	if errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_CANTOPEN && isStill(path) {
+	if !errors.As(err, &failure) || !isStill(path) {
+		return db, nil
+	}
+	switch failure.Code() & 0xff {
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+		// Reading in write-ahead mode needs a file of locks beside it, which may not be made here.
+		if err := db.close(); err != nil {
+			return nil, err
+		}
 		return openDatabase(path, frozen)
 	}
 	return db, nil

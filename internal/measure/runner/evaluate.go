@@ -98,6 +98,10 @@ func (q *questioning) play(ctx context.Context) error {
 		q.a.busy += time.Since(began) - idle
 	}()
 	if err := match.AwaitEvaluator(evaluatorPatience); err != nil {
+		select { // one that is just ending says more by its exit status than by our kill
+		case <-ended:
+		case <-time.After(lastWords):
+		}
 		evaluator.Kill()
 		<-ended
 		return fmt.Errorf("the evaluator did not say hello (%s): its log says more", q.evaluator.class())

@@ -71,7 +71,11 @@ func storeLog(dir string, text []byte) (hash research.Hash, name string, err err
 	}
 	_, err = f.Write(text)
 	// The result will name this log, and the result is durable.
-	return hash, name, errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(f.Name()) // on a full disk the result needs the room
+		return "", "", err
+	}
+	return hash, name, nil
 }
 
 // tailOf is the end of a text that a specialist may read: at most limit bytes of valid UTF-8

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/runner"
+	"mendel/internal/measure/sandbox"
 	"mendel/internal/research"
 )
 
@@ -304,6 +306,74 @@ func TestKilledRunner(t *testing.T) {
 	}
 	if b.HasResult() {
 		t.Error("a result after kill -9")
+	}
+}
+
+// TestFullDisk: a disk that fills up under us is our failure, said clearly, and never a half result.
+func TestFullDisk(t *testing.T) {
+	if !probed().PrivateMounts {
+		t.Skip("this host grants no private mounts")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(free string) (string, error) {
+		tr := newTrial()
+		tr.recipe["train.py"] = "print('x' * 1_000_000)\n" + goodRecipe
+		cmd := exec.Command(self, smallDiskVerb, tr.bundle(t).Dir, free)
+		sandbox.PrivateMounts(cmd)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	out, err := run("300000")
+	var r bundle.Result
+	if json.Unmarshal([]byte(out), &r) != nil || err != nil || r.Measurement.Outcome != research.Aborted || !strings.Contains(r.Measurement.Reason, "no space left") {
+		t.Errorf("with room for the result: %v\n%s", err, out)
+	}
+	if out, err := run("0"); err == nil || !strings.Contains(out, "no space left") {
+		t.Errorf("without any room: %v\n%s", err, out)
+	}
+}
+
+// TestNumPy: with NumPy both helpers speak arrays, of several types, with values beside them.
+func TestNumPy(t *testing.T) {
+	tr := newTrial()
+	tr.plan.Environment.Python.Packages = []string{"numpy"}
+	tr.phase("train").Run = []string{"python3", "train.py"}
+	tr.recipe["train.py"] = `
+import os, sys
+import numpy as np
+if "--serve" in sys.argv:
+    import mendel_subject
+    state = {"sum": np.zeros(4)}
+    def step(tokens, scale=1):
+        state["sum"] = state["sum"] + tokens * scale
+        tokens[:] = 0  # arrays are the function's own
+        return np.tile(state["sum"][:, None], (1, 3)), np.array(7)
+    def describe():
+        return {"name": "adder"}
+    mendel_subject.serve(step=step, describe=describe)
+elif "--smoke" not in sys.argv:
+    open(os.environ["MENDEL_OUT"] + "/model.txt", "w").write("x")
+`
+	tr.evaluator["score.py"] = `
+import numpy as np
+from mendel_evaluator import connect, result
+s = connect()
+for t in range(200):
+    logits, seven = s.call("step", np.arange(4, dtype=np.uint8), expect=[("f4", (4, 3)), ("i8", ())], deadline=5, scale=2)
+nothing, meta = s.call("describe", expect=[], expect_meta=True)
+s.close()
+assert logits.dtype == np.float32 and logits.shape == (4, 3) and int(seven) == 7 and meta == {"name": "adder"}
+result({"error": float(abs(logits[3, 2] - 200 * 3 * 2)), "accuracy": 1.0})
+`
+	m, b := tr.run(t)
+	if m.Outcome == research.Aborted && strings.Contains(m.Reason, "numpy") {
+		t.Skip("this Python has no NumPy")
+	}
+	if m.Outcome != research.Valid || *m.Score != 0 {
+		t.Errorf("%s: %s\n%s", m.Outcome, m.Reason, logOf(t, b, m, "evaluate"))
 	}
 }
 

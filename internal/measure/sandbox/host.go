@@ -31,10 +31,10 @@ const Tmpfs Enforcer = "tmpfs"
 
 // A Finding is one thing that the host has or lacks.
 type Finding struct {
-	What string // bubblewrap
-	Have string // 0.8.0, works
-	Hint string // how to get more; empty when there is nothing to get
-	OK   bool
+	What string `json:"what"`           // bubblewrap
+	Have string `json:"have"`           // 0.8.0, works
+	Hint string `json:"hint,omitempty"` // how to get more; empty when there is nothing to get
+	OK   bool   `json:"ok"`
 }
 
 // Probe finds out what the host offers, by trying it. It leaves nothing behind.

@@ -67,7 +67,11 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 		say("baseline %s, noise sd %s (n=%d)", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)),
 			research.Quantity(f.Noise.SD, reg.Score.Unit), f.Noise.N)
 	case research.AttemptLost:
-		say("%s: attempt %d lost: %s", f.Attempt.Trial, f.Attempt.Number, f.Reason)
+		what := f.Attempt.Trial.String()
+		if f.Attempt.Trial == research.Baseline {
+			what = fmt.Sprintf("baseline measurement %d", f.Attempt.Replicate+1)
+		}
+		say("%s: attempt %d lost: %s", what, f.Attempt.Number, f.Reason)
 	case research.SessionClosed:
 		if f.Ending == "error" {
 			say("session %d: %s", f.Session, s.Bad(f.Error))
