@@ -30,6 +30,10 @@ func newGuest(t *testing.T, h *sandbox.Host) guest {
 		t.Fatal(err)
 	}
 	g := guest{env: env, tree: t.TempDir(), outside: t.TempDir()}
+	// Below isolated, root's guests run as another user, who must find the way.
+	if err := os.Chmod(filepath.Dir(g.tree), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	scratch, err := h.NewScratch(filepath.Join(t.TempDir(), "out"), 64<<20)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mendel/internal/research"
 )
 
 // Verb is the hidden word after which [Exec] takes over the command line of [Host.Self].
@@ -53,7 +56,13 @@ func (h *Host) helper(c *Command) (w wire, l launch, err error) {
 		if spec.UID, err = handOver(c, s); err != nil {
 			return wire{}, l, err
 		}
-		if spec.UID < 0 {
+		switch {
+		case spec.UID >= 0:
+		case h.Level == Limited:
+			// Nothing else would keep it from killing or reading what root may.
+			return wire{}, l, research.Hinted(errors.New("this sandbox level will not run a recipe as root, and uid 65534 cannot reach all that is mounted"),
+				"run mendel as an ordinary user, keep run and task in directories that every user may enter, or install bubblewrap")
+		default:
 			l.note = "ran as root without capabilities: uid 65534 cannot reach all that is mounted"
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mendel/internal/measure/sandbox"
+	"mendel/internal/research"
 )
 
 func TestNumpyComputesInside(t *testing.T) {
@@ -288,17 +289,28 @@ func TestRootIsGivenUpWhereTheFilesAllowIt(t *testing.T) {
 			g := newGuest(t, h)
 			g.tree, g.out = filepath.Join(open, "tree-"+string(level)), filepath.Join(open, "out-"+string(level))
 			if closed {
-				g.tree, g.out = filepath.Join(t.TempDir(), "tree"), filepath.Join(t.TempDir(), "out")
+				private := filepath.Join(t.TempDir(), "private")
+				if err := os.Mkdir(private, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				g.tree, g.out = filepath.Join(private, "tree"), filepath.Join(private, "out")
 			}
 			for _, dir := range []string{g.tree, g.out} {
 				if err := os.Mkdir(dir, 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
-			r := run(t, h, g.python(t, `
+			command := g.python(t, `
 import os
 open(os.environ["MENDEL_OUT"] + "/x", "w").close()
-print(os.getuid(), [l.split()[1] for l in open("/proc/self/status") if l.startswith("CapEff")])`))
+print(os.getuid(), [l.split()[1] for l in open("/proc/self/status") if l.startswith("CapEff")])`)
+			if closed && level == sandbox.Limited {
+				if _, err := h.Start(t.Context(), command); research.Hint(err) == "" {
+					t.Errorf("limited must refuse to run a recipe as root, and say what to do: %v", err)
+				}
+				continue
+			}
+			r := run(t, h, command)
 			want := "65534 ['0000000000000000']\n"
 			if closed {
 				want = "0 ['0000000000000000']\n"

@@ -55,14 +55,14 @@ type Scratch struct {
 // system where [Host.Disk] is Tmpfs. What is written there then counts towards the memory limit
 // of the sandbox that wrote it. Elsewhere it is a plain directory, and [Limits.Disk] is watched.
 func (h *Host) NewScratch(dir string, size int64) (*Scratch, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
 	s := &Scratch{Dir: dir}
 	if h.Disk != Tmpfs || size <= 0 {
 		return s, nil
 	}
-	options := fmt.Sprintf("size=%d,mode=0700", size)
+	options := fmt.Sprintf("size=%d,mode=0755", size)
 	if err := unix.Mount("mendel", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
 		os.Remove(dir)
 		return nil, fmt.Errorf("scratch %s: mount: %w", dir, err)

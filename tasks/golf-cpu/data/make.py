@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 
 SPLIT_SEED = 3554957903
-STREAMS = {"val": 192, "cert": 192}  # passages a split
+STREAMS = {"val": 128, "cert": 128}  # passages a split
 LENGTH = 512  # bytes of a passage that are scored
 PARALLEL = 40  # letters: a longer run that stands twice in the book makes a passage a parallel
 

@@ -49,10 +49,10 @@ SCHEDULE = "cosine"  # cosine or linear
 # Budget
 TRAIN_SECONDS = 16.0  # from the start of the process to the last step
 BATCH_SIZE = 16
-CONTEXT = 128  # bytes that the model can look back on
+CONTEXT = 96  # bytes that the model can look back on
 
 # Curriculum
-START_CONTEXT = 128  # bytes of a training sequence at first
+START_CONTEXT = 96  # bytes of a training sequence at first
 GROW_UNTIL = 0.3  # fraction of the training time after which sequences are CONTEXT long
 START_AT_VERSE = False  # sequences begin where a verse does, as the held-out streams do
 
