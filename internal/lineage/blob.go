@@ -203,31 +203,53 @@ func (b storedBlob) content(s *session) ([]byte, error) {
 }
 
 func (b storedBlob) decompress(s *session) ([]byte, error) {
+	if b.codec != compressed && b.codec != compressedFrom {
+		return nil, fmt.Errorf("%q is not a codec that this program knows", b.codec)
+	}
+	decoder, err := s.decoder(b.base)
+	if err != nil {
+		return nil, err
+	}
+	return decoder.DecodeAll(b.data, make([]byte, 0, min(b.size, 16<<20)))
+}
+
+// decoder gives the decoder for frames against base, or against nothing where base is "". Like
+// encoders, decoders are kept.
+func (s *session) decoder(base research.Hash) (*zstd.Decoder, error) {
+	if d, ok := s.decoders[base]; ok {
+		return d, nil
+	}
 	options := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxBlob)}
-	switch b.codec {
-	case compressed:
-	case compressedFrom:
-		base, err := blobRow(s, b.base)
+	if base != "" {
+		row, err := blobRow(s, base)
 		if err != nil {
 			return nil, fmt.Errorf("its base: %w", err)
 		}
-		if base.base != "" {
+		if row.base != "" {
 			return nil, errors.New("its base has a base itself")
 		}
-		dictionary, err := base.content(s)
+		dictionary, err := row.content(s)
 		if err != nil {
 			return nil, fmt.Errorf("its base: %w", err)
 		}
 		options = append(options, zstd.WithDecoderDictRaw(dictionaryID, dictionary))
-	default:
-		return nil, fmt.Errorf("%q is not a codec that this program knows", b.codec)
 	}
-	decoder, err := zstd.NewReader(nil, options...)
+	d, err := zstd.NewReader(nil, options...)
 	if err != nil {
 		return nil, err
 	}
-	defer decoder.Close()
-	return decoder.DecodeAll(b.data, make([]byte, 0, min(b.size, 16<<20)))
+	if len(s.decoders) >= maxCoders {
+		s.forgetDecoders()
+	}
+	s.decoders[base] = d
+	return d, nil
+}
+
+func (s *session) forgetDecoders() {
+	for _, d := range s.decoders {
+		d.Close()
+	}
+	clear(s.decoders)
 }
 
 // A compressor keeps the encoders that a run needs again and again: making one costs more than
@@ -236,8 +258,8 @@ type compressor struct {
 	encoders map[research.Hash]*zstd.Encoder
 }
 
-// maxEncoders bounds the memory for recipes of very many files.
-const maxEncoders = 16
+// maxCoders bounds the memory for recipes of very many files.
+const maxCoders = 16
 
 func newCompressor() *compressor { return &compressor{encoders: map[research.Hash]*zstd.Encoder{}} }
 
@@ -257,7 +279,7 @@ func (c *compressor) compress(s *session, data []byte, base research.Hash) (code
 		if encoder, err = zstd.NewWriter(nil, options...); err != nil {
 			return "", nil, err
 		}
-		if len(c.encoders) >= maxEncoders {
+		if len(c.encoders) >= maxCoders {
 			clear(c.encoders)
 		}
 		c.encoders[base] = encoder

@@ -30,9 +30,7 @@ func (p *projector) apply(e research.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := st.tick(e); err != nil {
-		return err
-	}
+	st.tick(e)
 	if err := p.project(&st, e); err != nil {
 		return err
 	}
@@ -95,7 +93,7 @@ func newState(reg research.Registration, at time.Time) state {
 
 // tick counts supervised time: from a supervised event to the last event before the next one,
 // or to a stopped event. A clock that was set back counts as standing still.
-func (st *state) tick(e research.Event) error {
+func (st *state) tick(e research.Event) {
 	_, starts := e.Fact.(research.Supervised)
 	if st.supervising && !starts {
 		st.supervised += max(0, e.At.Sub(st.lastAt))
@@ -103,7 +101,6 @@ func (st *state) tick(e research.Event) error {
 	_, stops := e.Fact.(research.Stopped)
 	st.supervising = starts || st.supervising && !stops
 	st.lastAt = e.At
-	return nil
 }
 
 const stateColumns = `trials, sessions, incumbent, noise, budgets, last_at, supervising, supervised_ns, kept_at, kept_supervised_ns, trial_s, lost_s, check_cpu_s`

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 
+	"github.com/klauspost/compress/zstd"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -82,7 +83,7 @@ func (d *database) session() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, prepared: map[string]*sql.Stmt{}}, nil
+	return &session{conn: conn, prepared: map[string]*sql.Stmt{}, decoders: map[research.Hash]*zstd.Decoder{}}, nil
 }
 
 // borrow runs fn with a session that nobody else uses meanwhile.
@@ -111,6 +112,7 @@ func (d *database) borrow(fn func(*session) error) error {
 type session struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
+	decoders map[research.Hash]*zstd.Decoder // by base
 }
 
 func (s *session) statement(query string) (*sql.Stmt, error) {
@@ -129,6 +131,7 @@ func (s *session) close() {
 	for _, st := range s.prepared {
 		st.Close()
 	}
+	s.forgetDecoders()
 	s.conn.Close()
 }
 

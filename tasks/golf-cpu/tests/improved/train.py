@@ -35,7 +35,7 @@ INIT_STD = 0.1  # of every matrix; those that feed the residual stream start sma
 
 # Input layer
 INPUT_SCALE = 1.0  # of the byte embedding at the input; the output layer shares its weights
-BIGRAM_BUCKETS = 1024  # rows of a hashed embedding of the last two bytes; 0 leaves it out
+BIGRAM_BUCKETS = 768  # rows of a hashed embedding of the last two bytes; 0 leaves it out
 BIGRAM_STD = 0.05
 
 # Optimization
@@ -77,7 +77,6 @@ TEMPERATURE = 1.0
 
 # Test-time training: counts of the bytes already scored, mixed with the model from short to long contexts
 ORDERS = {3: 24.0, 4: 8.0, 5: 4.0, 7: 2.0}  # bytes of context: how many counts the shorter ones are worth
-TABLE_BITS = 15
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
@@ -248,26 +247,24 @@ def unpack(packed):
 
 
 class Counts:
-    """How often each byte followed the last ORDER bytes, over all streams, in a hashed table."""
+    """How often each byte followed the last ORDER bytes, over all streams."""
 
     def __init__(self, order, worth):
         self.order, self.worth = order, worth
-        self.table = np.zeros((2**TABLE_BITS, 256), np.float32)
-        self.slots = None
+        self.rows, self.table = {}, np.zeros((65536, 256), np.uint8)  # a row for each context met
+        self.now = None
 
     def learn(self, told):
-        if self.slots is not None:
-            np.add.at(self.table, (self.slots, told), 1)
+        if self.now is not None:
+            np.add.at(self.table, (self.now, told), 1)
 
     def mix(self, read, shorter):
         """read (B, T) ends with the newest byte; shorter (B, 256) is the prediction to improve."""
         if read.shape[1] < self.order:
             return shorter
-        slots = np.zeros(len(read), np.uint64)
-        for column in read[:, -self.order :].T:
-            slots = (slots + column.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        self.slots = (slots >> np.uint64(64 - TABLE_BITS)).astype(np.int64)
-        seen = self.table[self.slots]
+        contexts = np.ascontiguousarray(read[:, -self.order :].astype(np.uint8))
+        self.now = [self.rows.setdefault(c.tobytes(), len(self.rows)) for c in contexts]
+        seen = self.table[self.now].astype(np.float32)
         return (seen + self.worth * shorter) / (seen.sum(1, keepdims=True) + self.worth)
 
 
