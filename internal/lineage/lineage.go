@@ -137,6 +137,7 @@ func (s *Store) closeWriter() error {
 	err := s.writer.exec("PRAGMA wal_checkpoint(TRUNCATE)")
 	// Refused while another process reads; what was written is safe either way.
 	_ = s.writer.exec("PRAGMA journal_mode = DELETE")
+	s.writer.close()
 	s.writer = nil
 	return errors.Join(err, s.db.close())
 }

@@ -138,7 +138,8 @@ func NoiseOf(kind NoiseKind, scores []float64) Noise {
 	}
 	var squares float64
 	for _, s := range scores {
-		squares += (s - n.Mean) * (s - n.Mean)
+		// The conversion forbids a fused multiply-add, which would give other bits on other processors.
+		squares += float64((s - n.Mean) * (s - n.Mean))
 	}
 	n.SD = math.Sqrt(squares / float64(len(scores)-1))
 	return n

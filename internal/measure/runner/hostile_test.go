@@ -463,7 +463,9 @@ Recipes are untrusted: they are written by whoever is rewarded for the score. Ea
 hostile recipe in ` + "`internal/measure/runner/testdata/hostile/NAME/`" + `, which ` + "`go test -run TestHostile`" + `
 runs at every level that claims to hold it. *As root* means that the level holds it where mendel
 runs as root, since recipes then run as another user. Rows that say *no* are why a task names the
-level that it requires. (This file is written by the test ` + "`TestThreatTable`" + `.)
+level that it requires. Submitting the same recipe again is stopped before anything runs: the loop
+knows its token hash and refuses it free (` + "`TestDuplicatesAreRefusedFree`" + `). (This file is written
+by the test ` + "`TestThreatTable`" + `.)
 
 | what it may try | what stops it | recipe | isolated | confined | limited |
 |---|---|---|---|---|---|

@@ -76,7 +76,7 @@ KEEP = 32  # bytes that are read again when the window of CONTEXT bytes is full
 TEMPERATURE = 1.0
 
 # Test-time training: counts of the bytes already scored, mixed with the model from short to long contexts
-ORDERS = {3: 24.0, 4: 8.0, 5: 4.0, 7: 2.0}  # bytes of context: how many counts the shorter ones are worth
+ORDERS = {3: 60.0, 4: 30.0, 5: 16.0, 7: 6.0}  # bytes of context: how many counts the shorter ones are worth
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 
