@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,7 +75,34 @@ func team(t *taskPackage, f runFlags) (research.Arm, []research.Agent, error) {
 	default:
 		return arm, nil, research.Hinted(usageError{fmt.Errorf("--agents %s", f.agents)}, "want specialists, generic:N or single")
 	}
+	if arm.Agents == research.Specialists {
+		return withKnobs(t, arm, agents)
+	}
+	if len(t.Knobs) == 0 {
+		return arm, nil, noKnobs(t)
+	}
 	return arm, agents, nil
+}
+
+// withKnobs leaves out the specialists for whom mutate would have nothing to turn.
+func withKnobs(t *taskPackage, arm research.Arm, agents []research.Agent) (research.Arm, []research.Agent, error) {
+	var able []research.Agent
+	for _, a := range agents {
+		if slices.ContainsFunc(t.Knobs, func(k research.Knob) bool { return k.Role == a.Role }) {
+			able = append(able, a)
+		} else {
+			fmt.Fprintf(os.Stderr, "mendel: role %s has no knob for mutate to turn: left out\n", a.Role)
+		}
+	}
+	if len(able) == 0 {
+		return arm, nil, noKnobs(t)
+	}
+	return arm, able, nil
+}
+
+func noKnobs(t *taskPackage) error {
+	return research.Hinted(fmt.Errorf("%s declares no knob that mutate could turn", t.Name),
+		"declare some in knobs.yaml and name it in task.yaml (docs/task-format.md)")
 }
 
 func roleIDs(t *taskPackage) []string {

@@ -1,10 +1,12 @@
 package loop
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"mendel/internal/lineage"
 	"mendel/internal/research"
@@ -18,8 +20,9 @@ const (
 	chainRows       = 24
 	childRows       = 16
 	nearMissRows    = 8
+	nearMissPool    = 24 // the best raw scores, of which those are shown that missed by least
 	recentRows      = 10
-	ownRows         = 60
+	ownRows         = 40
 	saturatedAfter  = 5
 	maxSubmit       = 3
 )
@@ -98,7 +101,37 @@ func nearMisses(r *lineage.Reader, incumbent research.Trial) ([]research.Trial, 
 	if !ok {
 		return nil, nil
 	}
-	return r.NearMisses(score, nearMissRows)
+	misses, err := r.NearMisses(score, nearMissPool)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(misses, func(a, b research.Trial) int { return cmp.Compare(missedBy(a), missedBy(b)) })
+	return misses[:min(len(misses), nearMissRows)], nil
+}
+
+// missedBy is how far a trial was beyond its bounds, as a share of each. Killed trees come last:
+// nobody knows how far they would have gone.
+func missedBy(t research.Trial) float64 {
+	if t.Measurement == nil {
+		return math.Inf(1)
+	}
+	total := 0.0
+	for _, m := range t.Measurement.Margins {
+		switch limit := cmp.Or(valueOf(m.Bound.Max), valueOf(m.Bound.Min), 1); {
+		case m.AtLeast:
+			return math.Inf(1)
+		case m.Slack < 0:
+			total -= m.Slack / math.Abs(limit)
+		}
+	}
+	return total
+}
+
+func valueOf(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
 }
 
 // saturated says whether the role's last judged trials all moved less than the noise of one

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -51,6 +52,7 @@ func NewFrom(ctx context.Context, o Options) (Created, error) {
 		return Created{}, err
 	}
 	plan.Name, plan.Modified = name, checkout.modified(ctx)
+	plan.guessKnobs(checkout.files)
 	site := SiteBeside(o.Dir)
 	if _, err := os.Lstat(site); err == nil {
 		return Created{}, research.Hinted(fmt.Errorf("%s: there is already a site file for that task", site), "choose another name, or remove it first")
@@ -86,6 +88,7 @@ type fromPlan struct {
 	Packages           []string
 	Programs           []string
 	Roles              []fromRole
+	Knobs              []research.Knob
 
 	Python, PythonWhy string
 	Remapped          []string // editable installs in the repository
@@ -267,7 +270,11 @@ func (p *fromPlan) write(draft string, files []File) error {
 			return err
 		}
 	}
-	for _, name := range []string{fileName, "README.md", "knowledge/PROBLEM.md"} {
+	names := []string{fileName, "README.md", "knowledge/PROBLEM.md"}
+	if len(p.Knobs) > 0 {
+		names = append(names, "knobs.yaml")
+	}
+	for _, name := range names {
 		text, err := p.render(path.Base(name))
 		if err != nil {
 			return err
@@ -286,7 +293,7 @@ func (p *fromPlan) write(draft string, files []File) error {
 }
 
 func (p *fromPlan) render(name string) ([]byte, error) {
-	t, err := template.New(name).Funcs(template.FuncMap{"q": quoteYAML, "list": listYAML}).ParseFS(fromRepo, "fromrepo/"+name)
+	t, err := template.New(name).Funcs(template.FuncMap{"q": quoteYAML, "list": listYAML, "num": func(v *float64) string { return strconv.FormatFloat(*v, 'g', -1, 64) }}).ParseFS(fromRepo, "fromrepo/"+name)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,11 @@ func (p *fromPlan) notes() []string {
 	for _, path := range p.Untracked {
 		notes = append(notes, fmt.Sprintf("Not copied, because git does not track it: %s. If the recipe reads it, uncomment its mount in the site file; the recipe then finds it at that absolute path.", path))
 	}
+	if n := len(p.Knobs); n > 0 {
+		notes = append(notes, fmt.Sprintf("knobs.yaml lists %d constants in capitals that mutate may turn; look through it.", n))
+	} else {
+		notes = append(notes, "No constants in capitals were found at the top level of the editable files: before mutate can work, declare knobs (docs/task-format.md).")
+	}
 	notes = append(notes, p.pythonNotes()...)
 	return notes
 }
