@@ -5,7 +5,6 @@ BIN       := bin/mendel
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 GOLANGCI  := 2.15.0
-STATE     ?= runs/demo
 TRIALS    ?= 24
 
 .PHONY: help

@@ -60,6 +60,9 @@ func logCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
+					if terminal.IsTerminal(os.Stdout) {
+						text = []byte(terminal.Printable(string(text)))
+					}
 					os.Stdout.Write(text)
 					if n := len(text); n > 0 && text[n-1] != '\n' {
 						fmt.Println()
@@ -97,7 +100,7 @@ func lostLogs(dir string, r *lineage.Reader, t research.Trial) error {
 			if err != nil || len(text) == 0 {
 				continue
 			}
-			fmt.Printf("-- %s\n%s\n", filepath.Base(file), bytes.TrimRight(text, "\n"))
+			fmt.Printf("-- %s\n%s\n", filepath.Base(file), terminal.Printable(string(bytes.TrimRight(text, "\n"))))
 		}
 	}
 	if !found {

@@ -83,8 +83,14 @@ the new.`,
 
 // budgets reads the budgets that were typed. Zero means that a flag was not given.
 func (f runFlags) budgets() (research.Budgets, error) {
-	if f.trials < 0 || f.hours < 0 || f.noImprovement < 0 {
-		return research.Budgets{}, usageError{errors.New("a budget cannot be negative")}
+	const century = 1e6 // hours
+	for name, v := range map[string]float64{"trials": float64(f.trials), "hours": f.hours, "no-improvement": f.noImprovement} {
+		if !(v >= 0 && v <= century) {
+			return research.Budgets{}, usageError{fmt.Errorf("--%s %g is no budget", name, v)}
+		}
+	}
+	if f.parallel < 0 {
+		return research.Budgets{}, usageError{fmt.Errorf("--parallel %d: at least 1", f.parallel)}
 	}
 	hours := func(h float64) research.Duration { return research.Duration(h * float64(time.Hour)) }
 	return research.Budgets{Trials: f.trials, Time: hours(f.hours), NoImprovement: hours(f.noImprovement)}, nil
@@ -148,9 +154,18 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if len(args) > 0 && f.state != "" {
+		return usageError{fmt.Errorf("which run is meant, %s or --state %s?", args[0], f.state)}
+	}
 	dir, err := chosenRun(append(args, f.state)...)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "task.yaml")); err == nil {
+		return research.Hinted(usageError{fmt.Errorf("%s is a task; --resume takes a run's directory", dir)}, "mendel run --resume goes on with the newest run")
+	}
+	if _, err := os.Stat(filepath.Join(dir, lineage.FileName)); err != nil {
+		return research.Hinted(fmt.Errorf("%s: there is no run", dir), "give a run's directory; the newest ones are under runs/")
 	}
 	lock, err := lineage.Lock(dir)
 	if err != nil {
@@ -180,12 +195,36 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if budgets != (research.Budgets{}) {
-		if _, err := store.Append(c.Context(), research.BudgetChanged{Budgets: budgets, By: "resume"}); err != nil {
-			return errors.Join(err, store.Close())
-		}
+	if err := bench.sameAs(reg); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	if err := changeBudgets(c, store, budgets); err != nil {
+		return errors.Join(err, store.Close())
 	}
 	return supervise(c, dir, store, t, bench, f, true)
+}
+
+// changeBudgets records the budgets that were typed; the others stay. A typed 0 lifts a cap.
+func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budgets) error {
+	now, err := store.Budgets()
+	if err != nil {
+		return err
+	}
+	changed := now
+	if c.Flags().Changed("trials") {
+		changed.Trials = typed.Trials
+	}
+	if c.Flags().Changed("hours") {
+		changed.Time = typed.Time
+	}
+	if c.Flags().Changed("no-improvement") {
+		changed.NoImprovement = typed.NoImprovement
+	}
+	if changed == now {
+		return nil
+	}
+	_, err = store.Append(c.Context(), research.BudgetChanged{Budgets: changed, By: "resume"})
+	return err
 }
 
 // registeredTask loads the task of a run, and refuses it when it is not the same any more.
@@ -217,7 +256,7 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 	if err != nil {
 		return err
 	}
-	config, closeConfig, err := bench.loopConfig(absolute, store, t, resumed)
+	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, resumed)
 	if err != nil {
 		return err
 	}
@@ -321,10 +360,11 @@ func summarize(r *lineage.Reader, dir string, ending loop.Ending) error {
 	}
 	if o.Incumbent != nil {
 		best := o.Incumbent.ID.String()
-		next = append([][2]string{
-			{at("show "+best, "--state "), "the best trial: its verdict, margins and measurement"},
-			{at("diff 000 "+best, "--state "), "what it changed in all"},
-		}, next...)
+		first := [][2]string{{at("show "+best, "--state "), "the best trial: its verdict, margins and measurement"}}
+		if o.Incumbent.ID != research.Baseline {
+			first = append(first, [2]string{at("diff 000 "+best, "--state "), "what it changed in all"})
+		}
+		next = append(first, next...)
 	}
 	width := 0
 	for _, line := range next {

@@ -13,7 +13,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  exactly(0, "no arguments"),
 		Run: func(*cobra.Command, []string) {
-			fmt.Printf("mendel %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Printf("mendel %s (%s, %s/%s)\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
 	}
 }

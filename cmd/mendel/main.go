@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,18 @@ import (
 	"mendel/internal/view/terminal"
 )
 
-// version is set by the linker.
-var version = "unknown"
+// version is set by the linker; where it is not, the module knows its own.
+var version string
+
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
 
 // Exit codes, as `mendel help` documents them.
 const (

@@ -26,7 +26,7 @@ func registration(t *taskPackage, b *workbench, f runFlags, arm research.Arm, ag
 		return research.Registration{}, nil, err
 	}
 	reg := research.Registration{
-		Run: newToken()[:12], Mendel: version, VerdictVersion: research.VerdictVersion,
+		Run: newToken()[:12], Mendel: programVersion(), VerdictVersion: research.VerdictVersion,
 		Task:  research.TaskIdentity{Name: t.Name, Title: t.Title, Dir: t.Dir, Hash: t.Hash, Evaluator: t.EvaluatorHash},
 		Score: t.Score, Bounds: t.Bounds, NoiseKind: t.NoiseKind, Keep: t.Keep,
 		Arm: arm, Agents: agents, Budgets: budgets, Replicates: t.Baseline.Replicates, Seeds: t.Seeds, Seed: f.seed,

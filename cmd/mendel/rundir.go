@@ -19,14 +19,16 @@ import (
 // runsDir is where runs go when no --state is given.
 const runsDir = "runs"
 
-// newRunDir names a run's directory: runs/<task>-<date>-<n>.
+// newRunDir makes a run's directory: runs/<task>-<date>-<n>.
 func newRunDir(taskName string, now time.Time) (string, error) {
+	if err := os.MkdirAll(runsDir, 0o755); err != nil {
+		return "", research.Hinted(fmt.Errorf("make the run's directory: %w", err), "choose a directory that you may write with --state")
+	}
 	for n := 1; ; n++ {
 		dir := filepath.Join(runsDir, fmt.Sprintf("%s-%s-%d", taskName, now.Format(time.DateOnly), n))
-		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-			return dir, nil
-		} else if err != nil {
-			return "", err
+		err := os.Mkdir(dir, 0o755) // fails where another run was quicker
+		if err == nil || !errors.Is(err, os.ErrExist) {
+			return dir, err
 		}
 	}
 }

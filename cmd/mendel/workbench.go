@@ -81,6 +81,21 @@ func prepare(ctx context.Context, t *taskPackage, siteFlag string, parallel int,
 	return b, nil
 }
 
+// sameAs refuses to go on with a run on another interpreter, other packages or another site file
+// than it was registered with: old and new scores could not be compared.
+func (b *workbench) sameAs(reg research.Registration) error {
+	var what string
+	switch {
+	case b.environment != reg.Environment:
+		what = fmt.Sprintf("the environment changed since this run was registered (%s, now %s)", reg.Environment, b.environment)
+	case b.siteDigest != reg.SiteDigest:
+		what = fmt.Sprintf("the site file changed since this run was registered (%s)", b.sitePath)
+	default:
+		return nil
+	}
+	return research.Hinted(errors.New(what), "put it back as it was (--site names the file), or start a new run")
+}
+
 func (b *workbench) findSite(t *taskPackage, flag string) error {
 	file, err := task.FindSite(t.Dir, flag)
 	if err != nil {
@@ -123,7 +138,7 @@ func (b *workbench) spec(t *taskPackage) bundle.Spec {
 }
 
 // loopConfig wires the parts of a run together.
-func (b *workbench) loopConfig(dir string, store *lineage.Store, t *taskPackage, resumed bool) (loop.Config, func(), error) {
+func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskPackage, resumed bool) (loop.Config, func(), error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return loop.Config{}, nil, err
@@ -138,7 +153,7 @@ func (b *workbench) loopConfig(dir string, store *lineage.Store, t *taskPackage,
 		return loop.Config{}, nil, errors.Join(err, exec.Close())
 	}
 	return loop.Config{
-			Dir: dir, Task: t, Store: store, Executor: exec,
+			Dir: dir, Shown: shown, Task: t, Store: store, Executor: exec,
 			Proposers: map[string]session.Proposer{"mutate": mutate.Proposer{}},
 			Bench:     &freeTools{gate: gate, host: b.host, spec: b.spec(t), evaluator: t.Evaluator.Dir},
 			Site:      b.site, Self: b.self, CacheDir: b.cacheDir,

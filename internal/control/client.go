@@ -61,11 +61,6 @@ func (c *Client) Stop(ctx context.Context, by string) error {
 	return c.do(ctx, http.MethodPost, "/v1/stop", stopRequest{By: by}, nil)
 }
 
-// SetBudgets replaces the run's budgets.
-func (c *Client) SetBudgets(ctx context.Context, b research.Budgets) error {
-	return c.do(ctx, http.MethodPost, "/v1/budgets", b, nil)
-}
-
 func (c *Client) do(ctx context.Context, method, path string, ask, into any) error {
 	var body io.Reader
 	if ask != nil {

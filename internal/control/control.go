@@ -21,8 +21,6 @@ type Supervisor interface {
 	Live(ctx context.Context) (Live, error)
 	// Stop asks for no new work; runners finish. It returns at once.
 	Stop(ctx context.Context, by string) error
-	// SetBudgets replaces the budgets, as an event.
-	SetBudgets(ctx context.Context, b research.Budgets) error
 }
 
 // Live is the part of a run's state that no file holds: who is doing what at this moment.

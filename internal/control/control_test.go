@@ -7,25 +7,22 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"mendel/internal/research"
 )
 
 type fake struct {
 	stoppedBy string
-	budgets   research.Budgets
 }
 
 func (f *fake) Live(context.Context) (Live, error) {
 	return Live{Run: "r1", State: Searching, Slots: 2}, nil
 }
-func (f *fake) Stop(_ context.Context, by string) error { f.stoppedBy = by; return nil }
-func (f *fake) SetBudgets(_ context.Context, b research.Budgets) error {
-	if b.Trials < 0 {
-		return research.Hinted(errors.New("a budget of -1 trials"), "give a number above 0")
+func (f *fake) Stop(_ context.Context, by string) error {
+	if by == "nobody" {
+		return research.Hinted(errors.New("nobody may stop it"), "say who asks")
 	}
-	f.budgets = b
+	f.stoppedBy = by
 	return nil
 }
 
@@ -62,12 +59,7 @@ func TestAsk(t *testing.T) {
 			if err := c.Stop(ctx, "me"); err != nil || sup.stoppedBy != "me" {
 				t.Fatalf("Stop: %v, stopped by %q", err, sup.stoppedBy)
 			}
-			want := research.Budgets{Trials: 40, Time: research.Duration(time.Hour)}
-			if err := c.SetBudgets(ctx, want); err != nil || sup.budgets != want {
-				t.Fatalf("SetBudgets: %v, got %+v", err, sup.budgets)
-			}
-			err = c.SetBudgets(ctx, research.Budgets{Trials: -1})
-			if err == nil || research.Hint(err) != "give a number above 0" {
+			if err := c.Stop(ctx, "nobody"); err == nil || research.Hint(err) != "say who asks" {
 				t.Fatalf("a refusal lost its hint: %v", err)
 			}
 			if err := srv.Close(); err != nil {

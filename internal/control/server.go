@@ -74,12 +74,6 @@ func handler(s Supervisor) http.Handler {
 			answer(w, struct{}{}, s.Stop(r.Context(), ask.By))
 		}
 	})
-	mux.HandleFunc("POST /v1/budgets", func(w http.ResponseWriter, r *http.Request) {
-		var ask research.Budgets
-		if read(w, r, &ask) {
-			answer(w, struct{}{}, s.SetBudgets(r.Context(), ask))
-		}
-	})
 	return mux
 }
 

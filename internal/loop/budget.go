@@ -121,6 +121,9 @@ func (l *Loop) incumbent() (research.Trial, bool) {
 }
 
 func short(d time.Duration) string {
+	if d < 10*time.Second {
+		return d.Round(time.Millisecond).String()
+	}
 	s := d.Round(time.Second).String()
 	s = strings.TrimSuffix(s, "0s")
 	if strings.HasSuffix(s, "h0m") {

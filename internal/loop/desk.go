@@ -69,7 +69,7 @@ func (l *Loop) submit(d *desk, p research.Proposal, tree workspace.Tree) (resear
 	if !l.append(research.Submitted{Trial: id, Proposal: p}, blobs...) {
 		return 0, l.failure
 	}
-	l.queue.Push(job{jobKey: jobKey{trial: id}, role: d.member.Name})
+	l.queue.Push(job{jobKey: jobKey{trial: id}, queue: d.member.Role})
 	d.member.doing, d.member.trial, d.member.since = control.Waiting, &id, l.cfg.Now()
 	return id, nil
 }

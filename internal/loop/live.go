@@ -1,15 +1,15 @@
 package loop
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"mendel/internal/control"
 	"mendel/internal/measure/bundle"
-	"mendel/internal/research"
 )
 
-// Live describes what the run is doing now. With Stop and SetBudgets it implements
-// [control.Supervisor].
+// Live describes what the run is doing now. With Stop it implements [control.Supervisor].
 func (l *Loop) Live(ctx context.Context) (control.Live, error) {
 	var live control.Live
 	var dirs []string
@@ -27,7 +27,7 @@ func (l *Loop) Live(ctx context.Context) (control.Live, error) {
 		}
 		for key, r := range l.running {
 			live.Running = append(live.Running, control.Running{
-				Trial: key.trial, Replicate: key.replicate, Role: r.job.role, Seeds: len(r.attempt.Seeds), Since: r.since,
+				Trial: key.trial, Replicate: key.replicate, Role: r.job.queue, Seeds: len(r.attempt.Seeds), Since: r.since,
 			})
 			dirs = append(dirs, r.bundle)
 		}
@@ -37,19 +37,13 @@ func (l *Loop) Live(ctx context.Context) (control.Live, error) {
 			live.Running[i].Phase, live.Running[i].Seed = p.Phase, p.Seed
 		}
 	}
+	slices.SortFunc(live.Running, func(a, b control.Running) int {
+		return cmp.Or(cmp.Compare(a.Trial, b.Trial), cmp.Compare(a.Replicate, b.Replicate))
+	})
 	return live, err
 }
 
 // Stop begins no new work; runners finish.
 func (l *Loop) Stop(ctx context.Context, by string) error {
 	return l.do(ctx, func() { l.halt("stopped by "+by, true) })
-}
-
-// SetBudgets replaces the budgets, as an event.
-func (l *Loop) SetBudgets(ctx context.Context, b research.Budgets) error {
-	return l.do(ctx, func() {
-		if l.append(research.BudgetChanged{Budgets: b, By: "control"}) {
-			l.budgets = b
-		}
-	})
 }

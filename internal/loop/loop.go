@@ -27,7 +27,8 @@ import (
 // Config is what a run is made of. The registration, and with it everything that must not
 // change, is already in the store.
 type Config struct {
-	Dir       string // the run's directory
+	Dir       string // the run's directory, absolute
+	Shown     string // the same as the user names it
 	Task      *task.Task
 	Store     *lineage.Store
 	Executor  executor.Executor
@@ -80,7 +81,7 @@ type Loop struct {
 	early    bool   // the reason leaves work undone
 	killed   bool   // running trials were told to end
 	failure  error
-	longest  time.Duration // of the trials that this supervisor has seen
+	longest  time.Duration // of the trials that this supervisor has seen, and of the baseline's measurements
 
 	stopSessions context.CancelFunc
 	sessions     context.Context
@@ -189,6 +190,9 @@ func (l *Loop) halt(reason string, early bool) {
 	l.state = control.Stopping
 	if early {
 		l.stopSessions()
+		for _, r := range l.running {
+			r.withdraw()
+		}
 	}
 }
 
@@ -245,6 +249,11 @@ func (l *Loop) append(f research.Fact, blobs ...lineage.Blob) bool {
 		return false
 	}
 	return true
+}
+
+// mendel is a command line about this run, for hints.
+func (l *Loop) mendel(verb string) string {
+	return fmt.Sprintf("mendel %s --state %s", verb, l.cfg.Shown)
 }
 
 // errEnded answers those who ask after the end.

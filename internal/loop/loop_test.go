@@ -345,6 +345,26 @@ func TestABaselineThatFailsEndsTheRun(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ImportError") || research.Hint(err) == "" {
 		t.Errorf("the run ended with %v; want the reason and a hint", err)
 	}
+	w.cfg.Resumed = true
+	if _, err := w.run(); err == nil || !strings.Contains(err.Error(), "ImportError") {
+		t.Errorf("the resume ended with %v; want the same reason at once", err)
+	}
+}
+
+func TestAnIncompleteBaselineEndsTheRun(t *testing.T) {
+	w := newWorld(t, research.Budgets{Trials: 3}, withLineage, map[string]session.Proposer{
+		"fit": proposer(func(context.Context, *session.Session) error { t.Error("a session began"); return nil }),
+	})
+	w.exec.slots = 1
+	w.exec.measure = func(epochs int, a research.Attempt) (research.Measurement, string) {
+		if a.Replicate == 1 {
+			return research.Measurement{}, "the node died"
+		}
+		return scored(float64(epochs)), ""
+	}
+	if _, err := w.run(); err == nil || !strings.Contains(err.Error(), "1 of 2 measurements") {
+		t.Errorf("the run ended with %v: noise must not be taken from fewer measurements than were registered", err)
+	}
 }
 
 func TestTimeBudgets(t *testing.T) {

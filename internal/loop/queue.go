@@ -1,6 +1,10 @@
 package loop
 
-import "mendel/internal/research"
+import (
+	"slices"
+
+	"mendel/internal/research"
+)
 
 // A jobKey names one measurement to be made.
 type jobKey struct {
@@ -11,7 +15,7 @@ type jobKey struct {
 // A job is a measurement that waits for a slot.
 type job struct {
 	jobKey
-	role string
+	queue string // whose turn it takes: the role, or one of several agents of a role
 }
 
 // A fairQueue hands out jobs so that no role starves another: the role that was served least
@@ -31,17 +35,17 @@ func (q *fairQueue) Push(j job) {
 	if q.waiting == nil {
 		q.waiting, q.served = make(map[string][]job), make(map[string]int)
 	}
-	q.waiting[j.role] = append(q.waiting[j.role], j)
+	q.waiting[j.queue] = append(q.waiting[j.queue], j)
 	q.n++
 }
 
 // PushFront puts back a job that was already being served.
 func (q *fairQueue) PushFront(j job) {
 	q.Push(j)
-	jobs := q.waiting[j.role]
+	jobs := q.waiting[j.queue]
 	copy(jobs[1:], jobs)
 	jobs[0] = j
-	q.served[j.role] = 0
+	q.served[j.queue] = 0
 }
 
 // Pop takes the next job.
@@ -73,4 +77,13 @@ func (q *fairQueue) before(a, b string) bool {
 		return q.served[a] < q.served[b]
 	}
 	return q.waiting[a][0].trial < q.waiting[b][0].trial
+}
+
+// Drop takes out all jobs of a trial.
+func (q *fairQueue) Drop(id research.TrialID) {
+	for queue, jobs := range q.waiting {
+		kept := slices.DeleteFunc(jobs, func(j job) bool { return j.trial == id })
+		q.n -= len(jobs) - len(kept)
+		q.waiting[queue] = kept
+	}
 }

@@ -10,7 +10,7 @@ func TestFairQueue(t *testing.T) {
 	var q fairQueue
 	push := func(role string, ids ...int) {
 		for _, id := range ids {
-			q.Push(job{jobKey: jobKey{trial: research.TrialID(id)}, role: role})
+			q.Push(job{jobKey: jobKey{trial: research.TrialID(id)}, queue: role})
 		}
 	}
 	push("busy", 1, 2, 3, 4)
@@ -28,7 +28,7 @@ func TestFairQueue(t *testing.T) {
 	if j.trial != 6 {
 		t.Errorf("served %s; a role that was never served goes first", j.trial)
 	}
-	q.PushFront(job{jobKey: jobKey{trial: 1}, role: "busy"})
+	q.PushFront(job{jobKey: jobKey{trial: 1}, queue: "busy"})
 	if j, _ := q.Pop(); j.trial != 1 {
 		t.Errorf("served %s; a repeated measurement goes before its role's others", j.trial)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mendel/internal/control"
 	"mendel/internal/lineage"
+	"mendel/internal/measure/bundle"
 	"mendel/internal/research"
 )
 
@@ -21,6 +22,7 @@ func (l *Loop) recover() error {
 	for _, s := range open {
 		l.append(research.SessionClosed{Session: s.ID, Ending: "lost", Error: "the supervisor ended without closing it"})
 	}
+	l.sweep()
 	next, err := l.cfg.Store.NextTrial()
 	if err != nil {
 		return err
@@ -29,6 +31,16 @@ func (l *Loop) recover() error {
 		if err := l.submitBaseline(); err != nil {
 			return err
 		}
+	}
+	if err := l.checkBaseline(); err != nil {
+		return err
+	}
+	measured, err := l.cfg.Store.Attempts(research.Baseline)
+	if err != nil {
+		return err
+	}
+	for _, a := range measured {
+		l.longest = max(l.longest, a.Wall.Std())
 	}
 	pending, err := l.cfg.Store.Pending()
 	if err != nil {
@@ -53,9 +65,29 @@ func (l *Loop) recover() error {
 	return l.failure
 }
 
+// sweep removes bundles that were being built when an earlier supervisor died. Nothing knows of them.
+func (l *Loop) sweep() {
+	half, _ := filepath.Glob(filepath.Join(l.cfg.Dir, "bundles", ".building-*"))
+	for _, dir := range half {
+		if err := bundle.Remove(dir); err != nil {
+			l.cfg.Log.Warn("sweep", "error", err)
+		}
+	}
+}
+
+// checkBaseline refuses to go on with a run whose baseline was judged and did not pass.
+func (l *Loop) checkBaseline() error {
+	baseline, ok, err := l.cfg.Store.Baseline()
+	if err != nil || !ok || baseline.Verdict == nil || baseline.Status == research.StatusBaseline {
+		return err
+	}
+	l.baselineFailed(baseline.Verdict.Reason)
+	return l.failure
+}
+
 // takeUp continues one measurement from wherever its newest attempt stood.
 func (l *Loop) takeUp(t research.Trial, replicate int, newest lineage.AttemptRow) {
-	j := job{jobKey: jobKey{trial: t.ID, replicate: replicate}, role: t.Proposal.Role}
+	j := job{jobKey: jobKey{trial: t.ID, replicate: replicate}, queue: t.Proposal.Role}
 	switch newest.State {
 	case lineage.AttemptMeasured:
 		return
@@ -64,7 +96,7 @@ func (l *Loop) takeUp(t research.Trial, replicate int, newest lineage.AttemptRow
 			l.watch(j, newest.Attempt, newest.Bundle, nil)
 			return
 		}
-		if !l.append(research.AttemptLost{Attempt: newest.Attempt, Reason: "the supervisor died before its bundle was written"}) {
+		if !l.append(research.AttemptLost{Attempt: newest.Attempt, Reason: neverBegun}) {
 			return
 		}
 	}

@@ -36,7 +36,6 @@ type member struct {
 	trial    *research.TrialID
 	since    time.Time
 	until    time.Time // of a back-off
-	opened   int       // sessions so far
 	barren   int       // sessions in a row that submitted nothing
 }
 
@@ -134,7 +133,6 @@ func (l *Loop) open(m *member) {
 	}
 	now := l.cfg.Now()
 	m.doing, m.session, m.trial, m.since = control.Thinking, id, nil, now
-	m.opened++
 	s := session.New(session.Options{
 		Brief: brief, Desk: &desk{loop: l, member: m, session: id}, Workspace: ws, Now: l.cfg.Now,
 		MayEdit: func(path string) bool { return l.cfg.Task.MayEdit(m.role, path) },
@@ -150,7 +148,7 @@ func (l *Loop) open(m *member) {
 func (l *Loop) closeSession(m *member, s *session.Session, err error) {
 	ending := research.SessionClosed{Session: m.session, Ending: "submitted"}
 	switch {
-	case l.sessions.Err() != nil:
+	case l.sessions.Err() != nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errEnded)):
 		ending.Ending = "stopped"
 	case err != nil && !errors.Is(err, errNoBudget):
 		ending.Ending, ending.Error = "error", err.Error()

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"mendel/internal/control"
@@ -21,9 +23,12 @@ import (
 // trial is shown as aborted, and charged: there are no free, hidden retries.
 const maxAttempts = 2
 
-// killedByUser is why an attempt is lost that a person chose to end: it is repeated on a resume,
-// however often.
-const killedByUser = "killed when the run was stopped"
+// Attempts that are lost for these reasons are no failures of a measurement: they are repeated
+// on a resume, however often.
+const (
+	killedByUser = "killed when the run was stopped"
+	neverBegun   = "the supervisor died before its bundle was written"
+)
 
 // A runningJob is a measurement that occupies a slot.
 type runningJob struct {
@@ -32,6 +37,18 @@ type runningJob struct {
 	bundle  string
 	since   time.Time
 	forget  context.CancelFunc // stops watching; the runner goes on
+
+	submitted atomic.Bool // the executor has it
+	withdrawn atomic.Bool // it was taken back before that
+}
+
+// withdraw takes back a job that the executor has not accepted yet, because an exclusive trial
+// or another job is in its way.
+func (r *runningJob) withdraw() {
+	if !r.submitted.Load() {
+		r.withdrawn.Store(true)
+		r.forget()
+	}
 }
 
 // A jobEnd is what a watcher brings back.
@@ -124,11 +141,19 @@ func (l *Loop) follow(ctx context.Context, r *runningJob, spec *bundle.Spec, tre
 	}
 	id := executor.JobID(filepath.Base(r.bundle))
 	if err := l.cfg.Executor.Submit(ctx, executor.Job{ID: id, Bundle: r.bundle, Resources: ResourcesOf(l.cfg.Task)}); err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case r.withdrawn.Load():
+			return jobEnd{lost: killedByUser}
+		case ctx.Err() != nil:
 			return jobEnd{err: ctx.Err()}
 		}
-		return jobEnd{lost: fmt.Sprintf("executor %s would not take it: %v", l.cfg.Executor.Name(), err)}
+		end := jobEnd{lost: fmt.Sprintf("executor %s would not take it: %v", l.cfg.Executor.Name(), err)}
+		if b, err := bundle.Open(r.bundle); err == nil { // a runner of before must not go on beside the next attempt
+			end.lost = giveUp(b, end.lost)
+		}
+		return end
 	}
+	r.submitted.Store(true)
 	exit, err := l.cfg.Executor.Wait(ctx, id)
 	if err != nil {
 		return jobEnd{err: err}
@@ -143,14 +168,19 @@ func (l *Loop) follow(ctx context.Context, r *runningJob, spec *bundle.Spec, tre
 		if end.lost == "" {
 			end.lost = fmt.Sprintf("its runner ended with code %d and left no result", exit.Code)
 		}
-		// The runner may live on where the executor cannot see it. Once the lease is gone, a
-		// result that is not there yet can never appear.
-		if err := b.Fence("given up"); err != nil {
-			end.lost += "; " + err.Error()
-		}
+		end.lost = giveUp(b, end.lost)
 	}
 	l.readResult(b, r.attempt, &end)
 	return end
+}
+
+// giveUp takes the lease away: the runner may live on where the executor cannot see it, and a
+// result that is not there yet must never appear.
+func giveUp(b bundle.Bundle, why string) string {
+	if err := b.Fence("given up"); err != nil {
+		return why + "; " + err.Error()
+	}
+	return why
 }
 
 // readResult takes what a runner left, if it is this attempt's.
@@ -192,7 +222,7 @@ func (l *Loop) finish(r *runningJob, end jobEnd) (accepted bool) {
 		}
 	}
 	if lost != "" {
-		if l.killed {
+		if l.killed && end.result == nil {
 			lost = killedByUser
 		}
 		if !l.append(research.AttemptLost{Attempt: r.attempt, Reason: lost, Wall: research.SecondsOf(end.wall)}) {
@@ -229,8 +259,16 @@ func (l *Loop) judge(id research.TrialID) {
 	if !decided(attempts, l.replicates(id)) {
 		return
 	}
-	if id == research.Baseline && !l.calibrate() {
-		return
+	l.queue.Drop(id) // what one failed replicate has settled
+	if id == research.Baseline {
+		if measured := measuredOf(attempts); measured > 0 && measured < l.replicates(id) && allValid(attempts) {
+			l.fail(research.Hinted(fmt.Errorf("only %d of %d measurements of the baseline could be made", measured, l.replicates(id)),
+				"`"+l.mendel("log 000")+"` shows what failed; start a new run once that is mended"))
+			return
+		}
+		if !l.calibrate() {
+			return
+		}
 	}
 	judgement, err := l.cfg.Store.Judgement(id)
 	if err != nil {
@@ -280,11 +318,28 @@ func decided(attempts []lineage.AttemptRow, replicates int) bool {
 func failures(attempts []lineage.AttemptRow, replicate int) int {
 	n := 0
 	for _, a := range attempts {
-		if a.Replicate == replicate && a.State == lineage.AttemptLost && a.Reason != killedByUser {
+		if a.Replicate == replicate && a.State == lineage.AttemptLost && a.Reason != killedByUser && a.Reason != neverBegun {
 			n++
 		}
 	}
 	return n
+}
+
+func measuredOf(attempts []lineage.AttemptRow) int {
+	n := 0
+	for _, a := range attempts {
+		if a.State == lineage.AttemptMeasured {
+			n++
+		}
+	}
+	return n
+}
+
+// allValid says whether no accepted result shows a fault of the tree.
+func allValid(attempts []lineage.AttemptRow) bool {
+	return !slices.ContainsFunc(attempts, func(a lineage.AttemptRow) bool {
+		return a.State == lineage.AttemptMeasured && a.Outcome != research.Valid
+	})
 }
 
 // calibrate records the noise of the baseline's score, where it has one.
@@ -299,13 +354,9 @@ func (l *Loop) calibrate() bool {
 
 // baselineFailed ends a run whose starting recipe does not pass: there is nothing to improve on.
 func (l *Loop) baselineFailed(reason string) {
-	for {
-		if _, ok := l.queue.Pop(); !ok {
-			break
-		}
-	}
+	l.append(research.Stopped{Reason: reason})
 	l.fail(research.Hinted(fmt.Errorf("%s", reason),
-		"`mendel log 000` shows what it printed; the recipe must pass its own task before anything can be compared with it"))
+		"`"+l.mendel("log 000")+"` shows what it printed; a recipe must pass its own task before anything can be compared with it"))
 }
 
 // replicates is how many measurements a trial's verdict rests on. The `confirmed` rule will

@@ -63,13 +63,15 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 	if err != nil {
 		return o, err
 	}
+	baseline, submitted, err := r.Baseline()
+	if err != nil {
+		return o, err
+	}
+	if submitted {
+		o.Baseline = &baseline
+	}
 	if ok {
 		o.Incumbent = &incumbent
-		baseline, err := r.Trial(research.Baseline)
-		if err != nil {
-			return o, err
-		}
-		o.Baseline = &baseline
 		if o.Best, err = r.BestSoFar(); err != nil {
 			return o, err
 		}

@@ -45,7 +45,7 @@ func headLines(o Overview, now time.Time, s Style) []string {
 	}
 	lines := []string{fmt.Sprintf("%s  %s  %s", s.Strong(o.Task.Title), s.Faint(o.Dir), state)}
 	if o.Incumbent == nil {
-		lines = append(lines, "  the baseline is not measured yet")
+		lines = append(lines, "  "+o.noIncumbent(s))
 	} else {
 		lines = append(lines, "  "+scoreLine(o, s))
 		if curve := Curve(o.Best, research.TrialID(o.Trials), 48); curve != "" && len(o.Best) > 1 {
@@ -59,13 +59,19 @@ func headLines(o Overview, now time.Time, s Style) []string {
 	return lines
 }
 
+// noIncumbent says why there is nothing to compare with.
+func (o Overview) noIncumbent(s Style) string {
+	if o.Baseline == nil || o.Baseline.Verdict == nil {
+		return "the baseline is not measured yet"
+	}
+	return fmt.Sprintf("%s  %s", s.Status(o.Baseline.Status, 0), o.Baseline.Verdict.Reason)
+}
+
 func scoreLine(o Overview, s Style) string {
 	best, _ := o.Incumbent.Score()
 	base, _ := o.Baseline.Score()
 	text := fmt.Sprintf("%s %s  %s", o.Score.Metric, s.Strong(research.Quantity(best, o.Score.Unit)), "at "+o.Incumbent.ID.String())
-	if o.Score.SelfReported {
-		text += " (self-reported)"
-	}
+	text += selfReported(o.Score)
 	if o.Incumbent.ID == research.Baseline {
 		return text + ", the baseline" + noiseText(o)
 	}
@@ -77,6 +83,14 @@ func scoreLine(o Overview, s Style) string {
 		text += ", unconfirmed"
 	}
 	return text + noiseText(o)
+}
+
+// selfReported marks a score that nobody but the recipe vouches for.
+func selfReported(s research.ScoreRule) string {
+	if s.SelfReported {
+		return " (self-reported)"
+	}
+	return ""
 }
 
 func noiseText(o Overview) string {
@@ -161,7 +175,7 @@ func liveLines(l control.Live, now time.Time, s Style) []string {
 // WriteSummary says what came of a run.
 func WriteSummary(w io.Writer, o Overview, s Style) {
 	if o.Incumbent == nil {
-		fmt.Fprintln(w, "  the baseline was not measured")
+		fmt.Fprintln(w, "  "+o.noIncumbent(s))
 		return
 	}
 	fmt.Fprintln(w, "  "+scoreLine(o, s))

@@ -4,6 +4,7 @@ import (
 	"image/color"
 	"os"
 	"strings"
+	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/term"
@@ -87,9 +88,20 @@ func (s Style) Status(status research.Status, width int) string {
 	}
 }
 
+// Printable takes out what could command a terminal: recipes and models write much of what is
+// shown. Line breaks and tabs stay.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || !unicode.IsControl(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
 // clip shortens a line to a number of columns.
 func clip(text string, columns int) string {
-	text = strings.Join(strings.Fields(text), " ")
+	text = Printable(strings.Join(strings.Fields(text), " "))
 	runes := []rune(text)
 	if len(runes) <= columns {
 		return text

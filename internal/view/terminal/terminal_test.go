@@ -157,6 +157,19 @@ func TestLinesFitTheTerminal(t *testing.T) {
 	}
 }
 
+func TestNothingShownCommandsTheTerminal(t *testing.T) {
+	const title = "\x1b]0;owned\x07"
+	evil := trial(3, research.Status(research.Crash), 1, 0)
+	evil.Proposal.Hypothesis, evil.Proposal.Notes, evil.Verdict.Reason = title, title, title
+	evil.Measurement.Crash = &research.CrashExcerpt{Exception: title, Frame: title, Code: title}
+	var out bytes.Buffer
+	WriteTrial(&out, evil, overviewOf(), Style{Width: 100})
+	fmt.Fprintln(&out, VerdictLine(evil, seconds, Style{Width: 100}), Printable("a\tb\nc\x9b2J"))
+	if strings.ContainsAny(out.String(), "\x1b\x07\u009b") {
+		t.Errorf("escape codes of a recipe reach the terminal: %q", out.String())
+	}
+}
+
 func TestColourOnlyOnDemand(t *testing.T) {
 	var plain, coloured bytes.Buffer
 	WriteStatus(&plain, overviewOf(), noon, Style{Width: 110})

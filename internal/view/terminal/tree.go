@@ -22,6 +22,9 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 	if root == nil {
 		return
 	}
+	if score.SelfReported {
+		fmt.Fprintln(w, s.Bad("every score below is self-reported: the recipe printed it"))
+	}
 	var draw func(t research.Trial, prefix, branch string)
 	draw = func(t research.Trial, prefix, branch string) {
 		mark := " "

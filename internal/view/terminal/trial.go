@@ -69,9 +69,9 @@ func MarginText(m research.Margin) string {
 
 // WriteTrial explains one trial, the verdict's reason first.
 func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
-	fmt.Fprintf(w, "%s  %s  %s\n", s.Strong(t.ID.String()), s.Status(t.Status, 0), t.Proposal.Hypothesis)
+	fmt.Fprintf(w, "%s  %s  %s\n", s.Strong(t.ID.String()), s.Status(t.Status, 0), Printable(t.Proposal.Hypothesis))
 	if t.Verdict != nil {
-		fmt.Fprintf(w, "\n%s\n", s.Strong(sentence(t.Verdict.Reason)))
+		fmt.Fprintf(w, "\n%s\n", s.Strong(Printable(sentence(t.Verdict.Reason))))
 		writeVerdict(w, t, o)
 	} else {
 		fmt.Fprintln(w, "\nNot judged yet.")
@@ -87,7 +87,7 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 		row(w, "expected", signed(*t.Proposal.Expected, o.Score.Unit))
 	}
 	if t.Proposal.Notes != "" {
-		row(w, "notes", t.Proposal.Notes)
+		row(w, "notes", Printable(t.Proposal.Notes))
 	}
 	row(w, "tree", t.Proposal.Tree.Short())
 	row(w, "submitted", t.SubmittedAt.Local().Format(time.DateTime))
@@ -99,11 +99,7 @@ func writeVerdict(w io.Writer, t research.Trial, o Overview) {
 		row(w, "incumbent", fmt.Sprintf("%s at %s", v.Against, research.Quantity(*v.Reference, o.Score.Unit)))
 	}
 	if score, ok := t.Score(); ok {
-		note := ""
-		if o.Score.SelfReported {
-			note = " (self-reported)"
-		}
-		row(w, "score", research.Quantity(score, o.Score.Unit)+note)
+		row(w, "score", research.Quantity(score, o.Score.Unit)+selfReported(o.Score))
 	}
 	if d := difference(t, o.Score); d != "" {
 		row(w, "difference", d)
@@ -131,9 +127,9 @@ func writeVerdict(w io.Writer, t research.Trial, o Overview) {
 
 func writeMeasurement(w io.Writer, m research.Measurement, s Style) {
 	if m.Crash != nil {
-		fmt.Fprintf(w, "\ncrash in %s\n  %s\n", m.Crash.Phase, s.Bad(m.Crash.Exception))
+		fmt.Fprintf(w, "\ncrash in %s\n  %s\n", m.Crash.Phase, s.Bad(Printable(m.Crash.Exception)))
 		if m.Crash.Frame != "" {
-			fmt.Fprintf(w, "  %s\n    %s\n", m.Crash.Frame, m.Crash.Code)
+			fmt.Fprintf(w, "  %s\n    %s\n", Printable(m.Crash.Frame), Printable(m.Crash.Code))
 		}
 	}
 	fmt.Fprintf(w, "\nmeasurement\n")
