@@ -332,6 +332,14 @@ func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l
 	return terminal.Follow(ctx, store.Reader, os.Stdout, after, done, terminal.StyleFor(os.Stdout))
 }
 
+// me is how the user started this program, so that what is proposed can be typed as it stands.
+func me() string {
+	if strings.ContainsRune(os.Args[0], os.PathSeparator) && !filepath.IsAbs(os.Args[0]) {
+		return os.Args[0]
+	}
+	return "mendel"
+}
+
 // summarize says what came of it and what to type next.
 func summarize(r *lineage.Reader, dir string, ending loop.Ending) error {
 	o, err := terminal.Collect(r, dir, nil, 0)
@@ -347,16 +355,16 @@ func summarize(r *lineage.Reader, dir string, ending loop.Ending) error {
 	}
 	at := func(verb, flag string) string {
 		if name == "" {
-			return "mendel " + verb
+			return me() + " " + verb
 		}
-		return strings.TrimRight("mendel "+verb+" "+flag+name, " ")
+		return me() + " " + verb + " " + flag + name
 	}
 	fmt.Printf("\nlineage  %s\nhead     %s\n", filepath.Join(dir, lineage.FileName), o.Head)
 	fmt.Println("next")
 	next := [][2]string{
 		{at("tree", "--state "), "who descends from whom"},
-		{"mendel verify " + dir, "check that nothing was altered"},
-		{fmt.Sprintf("mendel run --resume %s --trials %d", dir, ending.Trials+max(ending.Trials, 10)), "go on"},
+		{me() + " verify " + dir, "check that nothing was altered"},
+		{fmt.Sprintf("%s run --resume %s --trials %d", me(), dir, ending.Trials+max(ending.Trials, 10)), "go on"},
 	}
 	if o.Incumbent != nil {
 		best := o.Incumbent.ID.String()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -315,4 +316,51 @@ func TestFullDisk(t *testing.T) {
 	l.mendel("verify", "run")
 	l.mendel("run", "--resume", "run", "--trials", "1")
 	l.intact(1)
+}
+
+// TestOrdinaryUser runs everything as someone who may not make cgroups and needs a user namespace
+// for private mounts. When the tests run as root, that is uid 65534.
+func TestOrdinaryUser(t *testing.T) {
+	dir, err := os.MkdirTemp("", "mendel-user-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bundle.Remove(dir) })
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "mendel")
+	if err := errors.Join(os.Chmod(dir, 0o777), os.WriteFile(program, self, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	as := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(program, args...)
+		cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir, "PATH=/usr/bin:/bin"}
+		if os.Getuid() == 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("mendel %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	as("task", "new", "tide")
+	// A host that isolates only weakly must still run, and say so.
+	as("run", "tide", "--trials", "2", "--state", "run", "--allow-unsandboxed")
+	var doctor struct {
+		Level string `json:"level"`
+	}
+	if err := json.Unmarshal([]byte(as("doctor", "--json")), &doctor); err != nil {
+		t.Fatal(err)
+	}
+	var shown research.Trial
+	if err := json.Unmarshal([]byte(as("show", "001", "--json", "--state", "run")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown.Measurement.Sandbox.Level; got != doctor.Level {
+		t.Errorf("the trial ran at level %s, and doctor promises %s", got, doctor.Level)
+	}
 }

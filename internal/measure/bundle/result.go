@@ -65,7 +65,8 @@ func (b Bundle) Lease() (token string, err error) {
 	return l.Token, err
 }
 
-// WriteResult ends the attempt. The result is on the disk when it returns nil; readers see
+// WriteResult ends the attempt. The result is on the disk when it returns nil, and so are the
+// names of the logs that it names, whose contents whoever wrote them has synced; readers see
 // either all of it or nothing. It returns ErrFenced, and leaves everything as it is, when the lease names
 // another token than the result.
 func (b Bundle) WriteResult(r Result) error {
@@ -77,12 +78,28 @@ func (b Bundle) WriteResult(r Result) error {
 		if token != r.Token {
 			return ErrFenced
 		}
+		if err := b.syncLogs(r.Logs); err != nil {
+			return err
+		}
 		return b.replace(resultFile, r, true)
 	})
 	if err != nil {
 		return fmt.Errorf("write result of %s: %w", b.Dir, err)
 	}
 	return nil
+}
+
+// syncLogs makes the names in logs/ outlive a power cut, in one go for the whole attempt.
+func (b Bundle) syncLogs(logs map[research.Hash]string) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	for _, name := range logs {
+		if _, err := os.Lstat(filepath.Join(b.Logs(), name)); err != nil {
+			return err
+		}
+	}
+	return syncDir(b.Logs())
 }
 
 // Result reads the end. The error is fs.ErrNotExist while there is none.

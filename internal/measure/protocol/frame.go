@@ -1,6 +1,6 @@
 // Package protocol joins an evaluator, which knows the answers, and a subject, the recipe's
 // process that must give them, and polices what they say: [Match.Play] passes on nothing that
-// it has not checked.
+// it has not checked, and writes every header anew from what it has understood of it.
 //
 // A frame is a u32 length N of what follows (5 ≤ N ≤ the phase's max_frame), a u8 [Kind], a u32
 // length H of the header, H bytes of JSON (at most 64 KiB), and the data of the tensors that the

@@ -96,7 +96,7 @@ func TestCheckReply(t *testing.T) {
 		{"unknown key", q, Reply, `{"tensor":[]}`, floats(1, 2), "cannot be read"},
 		{"something behind the JSON", q, Reply, good + "{}", floats(1, 2), "after its JSON"},
 	} {
-		err := CheckReply(Frame{tt.kind, []byte(tt.header), tt.data}, tt.q)
+		_, err := CheckReply(Frame{tt.kind, []byte(tt.header), tt.data}, tt.q)
 		var v *Violation
 		switch {
 		case tt.want == "" && err != nil:
@@ -141,7 +141,7 @@ func TestViolationsTellNothing(t *testing.T) {
 		{Reply, []byte(`{"tensors":[{"dtype":"` + secret + `","shape":[7654321]}]}`), nil},
 		{Kind(77), []byte(secret), nil},
 	} {
-		err := CheckReply(f, q)
+		_, err := CheckReply(f, q)
 		var v *Violation
 		if !errors.As(err, &v) {
 			t.Errorf("%s: %v, want a violation", f.Header, err)
@@ -177,7 +177,7 @@ func FuzzReader(f *testing.F) {
 			if q, err := CheckCall(got); err == nil && q.deadline() <= 0 {
 				t.Fatal("a call without a deadline")
 			}
-			if CheckReply(got, q) == nil && (len(got.Data) != 8 || notFinite("f4", got.Data) >= 0) {
+			if _, err := CheckReply(got, q); err == nil && (len(got.Data) != 8 || notFinite("f4", got.Data) >= 0) {
 				t.Fatalf("a reply of % x was let through", got.Data)
 			}
 		}

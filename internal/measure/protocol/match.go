@@ -164,10 +164,13 @@ func (m *Match) play(subject Link) Report {
 			return end(blame(err, EvaluatorBroke, EvaluatorGone), err)
 		}
 		if f.Kind == Bye {
-			tell(subject, f)
+			tell(subject, Frame{Kind: Bye, Header: []byte("{}")})
 			return end(SaidBye, nil)
 		}
 		q, err := CheckCall(f)
+		if err == nil {
+			f.Header, err = q.header()
+		}
 		if err != nil {
 			return end(EvaluatorBroke, err)
 		}
@@ -182,7 +185,7 @@ func (m *Match) play(subject Link) Report {
 	}
 }
 
-// ask carries one question and its reply.
+// ask carries one question, which is f, and its reply.
 func (m *Match) ask(subject Link, fromS *Reader, f Frame, q Question) (Ending, error) {
 	// The deadline covers both ways: a subject that does not read is as late as one that does not write.
 	due := time.Now().Add(q.deadline())
@@ -195,8 +198,12 @@ func (m *Match) ask(subject Link, fromS *Reader, f Frame, q Question) (Ending, e
 		return late(err, q, SubjectGone)
 	}
 	reply, err := fromS.Next()
+	var a Answer
 	if err == nil {
-		err = CheckReply(reply, q)
+		a, err = CheckReply(reply, q)
+	}
+	if err == nil {
+		reply.Header, err = a.header()
 	}
 	if err != nil {
 		return late(err, q, blame(err, SubjectBroke, SubjectGone))

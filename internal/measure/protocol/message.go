@@ -1,12 +1,9 @@
 package protocol
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 )
@@ -139,35 +136,41 @@ func CheckCall(f Frame) (Question, error) {
 			return q, fmt.Errorf("in expect: %w", err)
 		}
 	}
+	if err := checkMeta(q.Meta); err != nil {
+		return q, err
+	}
 	_, err := layout(q.Tensors, f.Data)
 	return q, err
 }
 
 // CheckReply reads the subject's reply to a question.
-func CheckReply(f Frame, q Question) error {
-	if f.Kind != Reply {
-		return violation("another frame instead of reply", "%s", f.Kind)
-	}
+func CheckReply(f Frame, q Question) (Answer, error) {
 	var a Answer
+	if f.Kind != Reply {
+		return a, violation("another frame instead of reply", "%s", f.Kind)
+	}
 	if err := decode(f.Header, &a); err != nil {
-		return err
+		return a, err
 	}
 	if len(a.Meta) > 0 && !q.ExpectMeta {
-		return violation("a reply with meta that nobody expects", "")
+		return a, violation("a reply with meta that nobody expects", "")
+	}
+	if err := checkMeta(a.Meta); err != nil {
+		return a, err
 	}
 	if !slices.EqualFunc(a.Tensors, q.Expect, Tensor.equal) {
-		return violation("a reply of other types or shapes than expected", "%v: want %v", a.Tensors, q.Expect)
+		return a, violation("a reply of other types or shapes than expected", "%v: want %v", a.Tensors, q.Expect)
 	}
 	blocks, err := layout(a.Tensors, f.Data)
 	if err != nil {
-		return err
+		return a, err
 	}
 	for i, t := range a.Tensors {
 		if at := notFinite(t.Type, blocks[i]); at >= 0 {
-			return violation("a NaN or infinity in a reply", "tensor %d, element %d", i, at)
+			return a, violation("a NaN or infinity in a reply", "tensor %d, element %d", i, at)
 		}
 	}
-	return nil
+	return a, nil
 }
 
 // notFinite gives the index of the first NaN or infinity, or -1.
@@ -189,17 +192,4 @@ func notFinite(dtype string, b []byte) int {
 		}
 	}
 	return -1
-}
-
-// decode reads a header: one JSON object, no unknown keys, nothing after it.
-func decode(header []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(header))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return violation("a header that cannot be read", "%.200s", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return violation("a header with something after its JSON", "")
-	}
-	return nil
 }

@@ -70,7 +70,8 @@ func storeLog(dir string, text []byte) (hash research.Hash, name string, err err
 		return "", "", err
 	}
 	_, err = f.Write(text)
-	// The result will name this log, and the result is durable.
+	// The result will name this log, and the result is durable. Its name in the directory is
+	// synced with all the others just before the result.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		_ = os.Remove(f.Name()) // on a full disk the result needs the room
 		return "", "", err

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -45,8 +46,19 @@ func newSeedRecord() *seedRecord {
 
 // add takes in what one more phase left. A later file replaces an earlier one of the same name.
 func (s *seedRecord) add(c collection) {
+	maps.DeleteFunc(s.files, func(name string, _ int64) bool { return c.covers(name) })
 	maps.Copy(s.files, c.files)
 	maps.Copy(s.fits, c.found)
+	if len(c.replaced) > 0 {
+		maps.DeleteFunc(s.fits, func(glob string, _ bool) bool {
+			for name := range s.files {
+				if matches(path.Clean(glob), name) {
+					return false
+				}
+			}
+			return true
+		})
+	}
 }
 
 func (s *seedRecord) artifactBytes() float64 {

@@ -118,8 +118,9 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 		return false, err
 	}
 	defer func() {
-		if closing := scratch.Close(); closing != nil && err == nil {
-			ok, err = false, closing
+		// The recipe can leave what is hard to remove. Nothing uses the name again, and it goes with the bundle.
+		if closing := scratch.Close(); closing != nil {
+			a.opts.Log.Warn("scratch", "phase", p.Name, "error", closing)
 		}
 	}()
 	// Where recipes run as another user, that user must be able to look into the way there.

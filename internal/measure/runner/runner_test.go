@@ -87,6 +87,11 @@ func TestOutcomes(t *testing.T) {
 		{"artifact is a directory", train("os.mkdir(os.environ['MENDEL_OUT'] + '/model.txt'); sys.exit(0)"), research.Crash, "not a regular file", false, 2},
 		{"artifact is a pipe", train("os.mkfifo(os.environ['MENDEL_OUT'] + '/model.txt'); sys.exit(0)"), research.Crash, "not a regular file", false, 2},
 		{"artifact with a hole larger than its disk", train("open(os.environ['MENDEL_OUT'] + '/model.txt', 'w').truncate(1 << 40); sys.exit(0)"), research.Crash, "", false, 2},
+		{"artifact with a name that is not text", func(tr *trial) {
+			train(`open(os.environb[b'MENDEL_OUT'] + b'/\xff.txt', 'w')`)(tr)
+			tr.plan.Artifact.Files = []string{"*.txt"}
+		}, research.Crash, "whose name is not UTF-8", false, 2},
+		{"a directory left that cannot be entered", train("d = os.environ['MENDEL_OUT'] + '/d'; os.mkdir(d); open(d + '/f', 'w'); os.chmod(d, 0)"), research.Valid, "", true, 3},
 		{"artifact too large, still scored", func(tr *trial) {
 			tr.recipe["train.py"] = strings.Replace(goodRecipe, `f.write("0.5")`, `f.write("0.5" + "0" * 100)`, 1)
 		}, research.SizeBlocked, "artifact_bytes 103 B: 3 B over 100 B", true, 3},

@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // defaultScratch is the size of /tmp and /dev/shm where a command names none.
@@ -32,20 +36,40 @@ func (h *Host) bubblewrap(c *Command) (wire, launch, error) {
 	}
 	status, block := files[0], files[1]
 	first := 3 + len(c.Files)
-	argv := append([]string{"bwrap"}, isolation...)
-	argv = append(argv, h.bwrapExtra...)
-	argv = append(argv,
+	options := append(slices.Clone(isolation), h.bwrapExtra...)
+	options = append(options,
 		"--json-status-fd", strconv.Itoa(first), "--block-fd", strconv.Itoa(first+1), "--seccomp", strconv.Itoa(first+2))
-	argv = append(argv, c.fileSystem()...)
-	argv = append(argv, "--")
-	argv = append(argv, c.Argv...)
-	own, err := dupAll(c.Files)
+	options = append(options, c.fileSystem()...)
+	passed, err := optionsFile(options)
 	if err != nil {
 		closeAll(append(files, w.status, w.block, rules)...)
 		return wire{}, launch{}, err
 	}
+	own, err := dupAll(c.Files)
+	if err != nil {
+		closeAll(append(files, w.status, w.block, rules, passed)...)
+		return wire{}, launch{}, err
+	}
+	// The guest can read bubblewrap's command line, where host paths would tell it which
+	// measurement this is.
+	argv := append([]string{"bwrap", "--args", strconv.Itoa(first + 3), "--"}, c.Argv...)
 	// One process is bubblewrap's own: the first of the pid namespace, which reaps the others.
-	return w, launch{path: h.bwrap, argv: argv, files: append(own, status, block, rules), extra: 1}, nil
+	return w, launch{path: h.bwrap, argv: argv, files: append(own, status, block, rules, passed), extra: 1}, nil
+}
+
+// optionsFile gives a descriptor from which bubblewrap reads its options, and which it closes.
+func optionsFile(options []string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("options", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "options of the sandbox")
+	// At an offset, so that it is read from the beginning.
+	if _, err := f.WriteAt([]byte(strings.Join(options, "\x00")+"\x00"), 0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("pass the options of the sandbox: %w", err)
+	}
+	return f, nil
 }
 
 // fileSystem gives the bwrap options that build what the guest sees, and its environment.
@@ -139,7 +163,7 @@ func tryBubblewrap(ctx context.Context, bwrap string) (extra []string, err error
 		args = append(args, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--", "/bin/true")
 		cmd := exec.CommandContext(ctx, bwrap, args...)
 		cmd.Env = []string{}
-		out, failed := cmd.CombinedOutput()
+		out, failed := withoutAmbient(cmd.CombinedOutput)
 		if failed == nil {
 			return extra, nil
 		}
@@ -149,4 +173,18 @@ func tryBubblewrap(ctx context.Context, bwrap string) (extra []string, err error
 		}
 	}
 	return nil, err
+}
+
+// withoutAmbient starts a command from a thread without ambient capabilities, which a process in
+// private mounts has and bubblewrap refuses. The thread ends with the goroutine that locked it.
+func withoutAmbient(run func() ([]byte, error)) (out []byte, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) // old kernels have none
+		out, err = run()
+	}()
+	<-done
+	return out, err
 }

@@ -75,8 +75,10 @@ func factsFile(cacheDir string) string {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	fmt.Fprintf(sum, "%s uid %d", boot, os.Getuid())
 	for _, name := range userNamespaceSettings {
-		fmt.Fprintf(sum, " %s=%s", name, sysctl(name))
+		// Whether it is 0: how many namespaces are allowed differs inside one, where runners are.
+		fmt.Fprintf(sum, " %s=%t", name, sysctl(name) == "0")
 	}
+	fmt.Fprintf(sum, " %s", sysctl(appArmorSetting))
 	bwrap, _ := exec.LookPath("bwrap")
 	if info, err := os.Stat(bwrap); err == nil {
 		fmt.Fprintf(sum, " %s %d %d", bwrap, info.Size(), info.ModTime().UnixNano())

@@ -75,7 +75,9 @@ func proposalText(t research.Trial) string {
 	return text
 }
 
-// metricsText lists the metrics and how long the phases took.
+// metricsText lists the metrics, and what the phases took. Of a process that has seen the
+// evaluator's questions it tells only whether it ended well: its times, its memory and the way it
+// ended are for it to choose, and could spell out what it saw.
 func metricsText(t research.Trial) string {
 	m := t.Measurement
 	if m == nil || aborted(t) {
@@ -94,6 +96,14 @@ func metricsText(t research.Trial) string {
 		b.WriteString("\n")
 	}
 	for _, run := range m.Phases {
+		if run.OperatorOnly {
+			ended := "did not end well"
+			if run.Ended == "ok" {
+				ended = "ended ok"
+			}
+			fmt.Fprintf(&b, "Phase %s: %s\n", run.Phase, ended)
+			continue
+		}
 		fmt.Fprintf(&b, "Phase %s: %s s wall, %s s CPU, %s MB at most, ended %s\n", run.Phase, research.Number(round3(float64(run.Wall))),
 			research.Number(round3(float64(run.CPU))), research.Number(float64(run.MaxRSS/1e6)), run.Ended)
 	}
