@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -130,6 +132,65 @@ func TestFencing(t *testing.T) {
 	got, err := b.Result()
 	if diff := cmp.Diff(result("two"), got); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// TestResultNamesNoMissingLog: whoever reads a result finds every log that it names.
+func TestResultNamesNoMissingLog(t *testing.T) {
+	b := create(t)
+	r := bundle.Result{Token: "one", Logs: map[research.Hash]string{"abc": "abc.log"}}
+	if err := b.WriteResult(r); !errors.Is(err, fs.ErrNotExist) || b.HasResult() {
+		t.Errorf("a result that names a log which is not there: %v, there: %t", err, b.HasResult())
+	}
+	if err := os.WriteFile(filepath.Join(b.Logs(), "abc.log"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteResult(r); err != nil || !b.HasResult() {
+		t.Errorf("with the log: %v", err)
+	}
+}
+
+// TestLogsAreDurableBeforeTheResult looks at the order of the system calls, because no test can
+// cut the power.
+func TestLogsAreDurableBeforeTheResult(t *testing.T) {
+	const mark = "MENDEL_TEST_WRITE_RESULT"
+	if dir := os.Getenv(mark); dir != "" { // the test binary, under strace
+		b, err := bundle.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.WriteResult(bundle.Result{Token: "one", Logs: map[research.Hash]string{"a": "a.log", "b": "b.log"}}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("no strace on this host")
+	}
+	if exec.Command(strace, "-o", os.DevNull, "true").Run() != nil {
+		t.Skip("this host does not let strace trace")
+	}
+	b := create(t)
+	for _, name := range []string{"a.log", "b.log"} {
+		if err := os.WriteFile(filepath.Join(b.Logs(), name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trace := filepath.Join(t.TempDir(), "trace")
+	cmd := exec.Command(strace, "-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2", "-o", trace,
+		os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(cmd.Environ(), mark+"="+b.Dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	calls, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synced, renamed := strings.Index(string(calls), b.Logs()+">"), strings.Index(string(calls), "result.json\"")
+	if synced < 0 || renamed < 0 || synced > renamed || strings.Count(string(calls), b.Logs()+">") != 1 {
+		t.Errorf("want one sync of %s before result.json gets its name:\n%s", b.Logs(), calls)
 	}
 }
 

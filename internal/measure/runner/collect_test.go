@@ -43,8 +43,6 @@ func TestWhatCannotBeTakenIsTheRecipesFault(t *testing.T) {
 		{name: "a path longer than a system call takes", file: strings.Repeat(strings.Repeat("d", 200)+"/", 25) + "x", refused: "more than 1024 bytes"},
 		{name: "a path longer than allowed", file: strings.Repeat(strings.Repeat("d", 200)+"/", 5) + strings.Repeat("x", 100), refused: "more than 1024 bytes"},
 		{name: "a name that is not UTF-8", file: "a\xffb", refused: "not UTF-8"},
-		{name: "a directory that cannot be entered", file: "d/x", asUser: true, refused: "permission denied",
-			spoil: func(out string) error { return os.Chmod(path.Join(out, "d"), 0o400) }},
 		{name: "a file that cannot be read", file: "x", asUser: true, refused: "permission denied",
 			spoil: func(out string) error { return os.Chmod(path.Join(out, "x"), 0) }},
 		{name: "an /out that cannot be read", file: "x", asUser: true, refused: "permission denied",
@@ -59,7 +57,7 @@ func TestWhatCannotBeTakenIsTheRecipesFault(t *testing.T) {
 				if err := tt.spoil(out); err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { _ = os.Chmod(out, 0o755); _ = os.Chmod(path.Join(out, "d"), 0o755) })
+				t.Cleanup(func() { _ = os.Chmod(out, 0o755) })
 			}
 			c, err := collect(out, t.TempDir(), []string{"**"}, 1<<20)
 			if err != nil || !strings.Contains(c.refused, tt.refused) {

@@ -218,6 +218,38 @@ func TestListTrialsFilters(t *testing.T) {
 	}
 }
 
+// TestWhatASubjectTookIsNotTold: a process that has seen the evaluator's questions chooses how long it
+// takes, how much memory it fills and how it ends, and could so tell later sessions what it saw.
+func TestWhatASubjectTookIsNotTold(t *testing.T) {
+	r := newRun()
+	score := 1.0
+	r.Measure = func(workspace.Tree) research.Measurement {
+		subject := research.PhaseRun{Phase: "evaluate", OperatorOnly: true, Wall: 41.25, CPU: 43.5, MaxRSS: 47e6, ExitCode: 53}
+		well, ill := subject, subject
+		well.Ended, ill.Ended, ill.Signal = "ok", "oom", "segmentation fault"
+		return research.Measurement{Outcome: research.Valid, Score: &score, Phases: []research.PhaseRun{
+			{Phase: "train", Wall: 2.5, CPU: 3.5, MaxRSS: 17e6, Ended: "exit"}, well, ill,
+		}}
+	}
+	s := open(t, r)
+	call(t, s, "edit_file", `{"path":"train.py","old":"a = 1","new":"a = 2"}`)
+	answers := []string{call(t, s, "submit_trial", `{"hypothesis":"h","expected_delta":0}`).Text}
+	for _, c := range [][2]string{{"read_trial", `{"trial":"1"}`}, {"await_trial", `{"trial":"1"}`}, {"list_trials", `{}`}, {"diff_trials", `{"from":"0","to":"1"}`}} {
+		answers = append(answers, call(t, s, c[0], c[1]).Text)
+	}
+	if read := answers[1]; !strings.Contains(read, "Phase evaluate: ended ok\nPhase evaluate: did not end well\n") ||
+		!strings.Contains(read, "Phase train: 2.5 s wall, 3.5 s CPU, 17 MB at most, ended exit") {
+		t.Errorf("read_trial does not say how the phases ended:\n%s", read)
+	}
+	for _, text := range answers {
+		for _, told := range []string{"41.25", "43.5", "47", "53", "oom", "segmentation"} {
+			if strings.Contains(text, told) {
+				t.Errorf("a tool tells %q of the subject:\n%s", told, text)
+			}
+		}
+	}
+}
+
 func TestWhatAToolUsedIsCounted(t *testing.T) {
 	r := newRun()
 	r.OnCheck = func(string, string) tool.CheckResult { return tool.CheckResult{OK: true, CPU: 2 * time.Second} }
