@@ -93,15 +93,20 @@ func (l *liveRun) ended() int {
 // training waits until a trial is being trained.
 func (l *liveRun) training(id research.TrialID) (dir string) {
 	l.t.Helper()
-	pattern := filepath.Join(l.dir, "run/bundles", fmt.Sprintf("%s-0-*", id))
 	l.until("training of "+id.String(), func() bool {
-		found, _ := filepath.Glob(pattern)
-		if len(found) == 0 {
-			return false
+		r, err := lineage.OpenReader(filepath.Join(l.dir, "run"))
+		if err != nil {
+			return false // not there yet
 		}
-		dir = found[len(found)-1]
-		p, err := bundle.ReadProgress(dir)
-		return err == nil && p.Phase == "train"
+		defer r.Close()
+		attempts, err := r.Attempts(id)
+		for _, a := range attempts {
+			dir = filepath.Join(l.dir, "run", a.Bundle)
+			if p, progressErr := bundle.ReadProgress(dir); err == nil && progressErr == nil && p.Phase == "train" {
+				return true
+			}
+		}
+		return false
 	})
 	return dir
 }

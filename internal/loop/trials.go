@@ -95,7 +95,9 @@ func (l *Loop) start(j job) {
 			attempt.Number = a.Number + 1
 		}
 	}
-	name := filepath.Join("bundles", fmt.Sprintf("%s-%d-%d", j.trial, j.replicate, attempt.Number))
+	// A recipe can see the name of its bundle's directory, so it says nothing: one that could tell a
+	// re-measurement from the first would behave for it.
+	name := filepath.Join("bundles", l.cfg.Token())
 	if !l.append(research.Dispatched{Attempt: attempt, Executor: l.cfg.Executor.Name(), Bundle: name}) {
 		return
 	}
@@ -210,6 +212,9 @@ func (l *Loop) readResult(b bundle.Bundle, a research.Attempt, end *jobEnd) {
 // finish takes an attempt's end into the lineage, and says whether its bundle may go.
 func (l *Loop) finish(r *runningJob, end jobEnd) (accepted bool) {
 	delete(l.running, r.job.jobKey)
+	if end.err != nil && !errors.Is(end.err, context.Canceled) {
+		l.fail(fmt.Errorf("watch trial %s: %w", r.job.trial, end.err))
+	}
 	if end.err != nil || l.failure != nil {
 		return false // the runner goes on; a resume finds it by its bundle
 	}

@@ -1,0 +1,42 @@
+package runner_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mendel/internal/measure/sandbox"
+	"mendel/internal/research"
+)
+
+// TestRecipesCannotTellWhichAttemptThisIs: one that could tell a first measurement from a repeated
+// one could behave better in the first.
+func TestRecipesCannotTellWhichAttemptThisIs(t *testing.T) {
+	tr := newTrial()
+	tr.level = sandbox.Isolated
+	tr.recipe["train.py"] = `
+import glob, os
+for what in ("cmdline", "environ", "cgroup", "comm"):
+    for file in sorted(glob.glob("/proc/[0-9]*/" + what)):
+        try:
+            print(file, open(file).read().replace("\0", " "))
+        except OSError as e:
+            print(file, e)
+print("nodename", os.uname().nodename, "environment", dict(os.environ))
+` + goodRecipe
+	m, b := tr.run(t)
+	if m.Outcome != research.Valid {
+		t.Fatalf("%s: %s", m.Outcome, m.Reason)
+	}
+	for _, phase := range []string{"preflight", "train", "evaluate"} {
+		text := logOf(t, b, m, phase)
+		if !strings.Contains(text, "/proc/1/cmdline bwrap") {
+			t.Fatalf("%s does not see the command line of its first process:\n%s", phase, text)
+		}
+		for _, tells := range []string{b.Dir, filepath.Base(b.Dir), "bundles", "token-1"} {
+			if at := strings.Index(text, tells); at >= 0 {
+				t.Errorf("%s sees %q: …%s…", phase, tells, text[max(0, at-200):min(len(text), at+200)])
+			}
+		}
+	}
+}
