@@ -19,6 +19,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mendel/internal/lineage"
 	"mendel/internal/lineage/lineagetest"
 	"mendel/internal/loop"
@@ -89,7 +91,7 @@ func measure(parent string, n, rounds int, verify bool) (column, error) {
 	if err != nil {
 		return column{}, err
 	}
-	defer store.Close()
+	defer func() { store.Close() }()
 	if err := author.Start(store); err != nil {
 		return column{}, err
 	}
@@ -98,6 +100,15 @@ func measure(parent string, n, rounds int, verify bool) (column, error) {
 		return column{}, err
 	}
 	fmt.Fprintf(os.Stderr, "made a run of %d trials in %.1f s\n", n, time.Since(began).Seconds())
+	// A run that grew trial by trial has no gigabyte of writes under way.
+	if err := store.Close(); err != nil {
+		return column{}, err
+	}
+	if store, err = lineage.Open(dir); err != nil {
+		return column{}, err
+	}
+	author.Reopened(store)
+	unix.Sync()
 	c := column{trials: n, times: map[string][]time.Duration{}}
 	for range rounds {
 		if err := c.trial(author, store); err != nil {

@@ -68,6 +68,9 @@ type Author struct {
 	reader    *lineage.Reader // what verdicts are asked of
 }
 
+// Reopened goes on with a store that was closed and opened again.
+func (a *Author) Reopened(s *lineage.Store) { a.reader = s.Reader }
+
 // New makes the run file of dir with its registration.
 func New(dir string, seed uint64) (*Author, *lineage.Store, error) {
 	a := &Author{rng: rand.New(rand.NewPCG(seed, 2)), best: 12}

@@ -1,0 +1,119 @@
+package tasks_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+const digitBytes = 8 * 8
+
+// TestDigitsAreDealtOnce: no image stands in two of the three sets.
+func TestDigitsAreDealtOnce(t *testing.T) {
+	seen, total := map[string]string{}, 0
+	for _, set := range []string{"train", "val", "cert"} {
+		images := array(t, filepath.Join("airbench-cpu", "data", set, "digits.npz"), "images")
+		for ; len(images) >= digitBytes; images = images[digitBytes:] {
+			image := string(images[:digitBytes])
+			if other := seen[image]; other != "" {
+				t.Errorf("an image of %s stands in %s too", set, other)
+			}
+			seen[image] = set
+			total++
+		}
+	}
+	if total != 1797 {
+		t.Errorf("%d images instead of 1,797", total)
+	}
+}
+
+// TestPassagesHaveNoParallels: no held-out passage shares a run of 40 letters with the training
+// text or with another passage, so that reciting the one does not predict the other.
+func TestPassagesHaveNoParallels(t *testing.T) {
+	const run, streamBytes = 40, 512
+	held := map[string]int{} // each run of letters, and the passage that it stands in
+	passage := 0
+	for _, set := range []string{"val", "cert"} {
+		streams := array(t, filepath.Join("golf-cpu", "data", set, "streams.npz"), "streams")
+		for ; len(streams) >= streamBytes; streams = streams[streamBytes:] {
+			passage++
+			text := letters(streams[:streamBytes])
+			for i := 0; i+run <= len(text); i++ {
+				key := string(text[i : i+run])
+				if other := held[key]; other != 0 && other != passage {
+					t.Errorf("passages %d and %d share %q", other, passage, key)
+				}
+				held[key] = passage
+			}
+		}
+	}
+	if passage != 256 {
+		t.Fatalf("%d passages instead of 256", passage)
+	}
+	text := letters(gunzip(t, filepath.Join("golf-cpu", "data", "train", "kjv.txt.gz")))
+	if len(text) < 3_000_000 {
+		t.Fatalf("the training text has only %d letters", len(text))
+	}
+	for i := 0; i+run <= len(text); i++ {
+		if p := held[string(text[i:i+run])]; p != 0 {
+			t.Fatalf("passage %d shares %q with the training text", p, text[i:i+run])
+		}
+	}
+}
+
+// letters drops all but letters, and their case.
+func letters(text []byte) []byte {
+	kept := make([]byte, 0, len(text))
+	for _, c := range bytes.ToLower(text) {
+		if 'a' <= c && c <= 'z' {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// array reads the bare bytes of an array in one of NumPy's archives (format 1.0).
+func array(t *testing.T, path, name string) []byte {
+	t.Helper()
+	archive, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	member, err := archive.Open(name + ".npy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	raw, err := io.ReadAll(member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prefix = 10 // magic, version, length of the header
+	if !bytes.HasPrefix(raw, []byte("\x93NUMPY\x01\x00")) || len(raw) < prefix {
+		t.Fatalf("%s: %s is no NumPy array of format 1.0", path, name)
+	}
+	return raw[prefix+int(binary.LittleEndian.Uint16(raw[8:])):]
+}
+
+func gunzip(t *testing.T, path string) []byte {
+	t.Helper()
+	packed, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
