@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +36,9 @@ func logCommand() *cobra.Command {
 			}
 			if len(measurements) == 0 {
 				return lostLogs(dir, r, t)
+			}
+			if phase != "" && !slices.ContainsFunc(measurements[0].Phases, func(p research.PhaseRun) bool { return p.Phase == phase }) {
+				return usageError{fmt.Errorf("trial %s has no phase %q", t.ID, phase)}
 			}
 			s := terminal.StyleFor(os.Stdout)
 			for i, m := range measurements {

@@ -65,7 +65,7 @@ the new.`,
 	flags := c.Flags()
 	flags.StringVar(&f.state, "state", "", "directory for the run (default: runs/<task>-<date>-<n>)")
 	flags.BoolVar(&f.resume, "resume", false, "go on with a run: the one named, or the newest")
-	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials")
+	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials in all")
 	flags.Float64Var(&f.hours, "hours", 0, "stop after this many hours of supervision")
 	flags.Float64Var(&f.noImprovement, "no-improvement", 0, "stop after this many hours without a keep")
 	flags.IntVar(&f.parallel, "parallel", 0, "trials at a time (default: as many as the task's resources fit)")
@@ -105,6 +105,11 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	t, err := loadTask(name)
 	if err != nil {
 		return err
+	}
+	for _, flag := range []string{"trials", "hours", "no-improvement"} {
+		if v, _ := c.Flags().GetFloat64(flag); c.Flags().Changed(flag) && v == 0 && (flag != "trials" || f.trials == 0) {
+			return research.Hinted(usageError{fmt.Errorf("--%s 0 leaves nothing to do", flag)}, "leave it out for a run without that cap")
+		}
 	}
 	arm, agents, err := team(t, f)
 	if err != nil {
@@ -223,6 +228,14 @@ func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budget
 	if changed == now {
 		return nil
 	}
+	spend, err := store.Spend()
+	if err != nil {
+		return err
+	}
+	if c.Flags().Changed("trials") && typed.Trials > 0 && typed.Trials <= spend.Trials {
+		return research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.Trials)},
+			fmt.Sprintf("--trials %d for ten more", spend.Trials+10))
+	}
 	_, err = store.Append(c.Context(), research.BudgetChanged{Budgets: changed, By: "resume"})
 	return err
 }
@@ -271,7 +284,12 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 	}
 	defer server.Close()
 
-	stops, interrupt := interrupts(c.Context())
+	screen := !f.plain && terminal.IsTerminal(os.Stdout) && terminal.IsTerminal(os.Stdin)
+	stops, interrupt := interrupts(c.Context(), func(text string) {
+		if !screen {
+			fmt.Fprintln(os.Stderr, "mendel: "+text)
+		}
+	})
 	defer stops.release()
 	type outcome struct {
 		ending loop.Ending
@@ -285,7 +303,7 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 		result <- outcome{ending, err}
 		close(done)
 	}()
-	watchErr := watch(c.Context(), store, dir, started.Seq, l, interrupt, done, f.plain)
+	watchErr := watch(c.Context(), store, dir, started.Seq, l, interrupt, done, screen)
 	o := <-result
 	if o.err != nil {
 		return research.Hinted(o.err, hintOr(o.err, "what was measured is safe; go on with: mendel run --resume "+dir))
@@ -321,8 +339,8 @@ func announce(dir string, t *taskPackage, b *workbench, resumed bool) {
 }
 
 // watch shows the run until done: a screen on a terminal, plain lines elsewhere.
-func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l *loop.Loop, interrupt func(), done <-chan struct{}, plain bool) error {
-	if !plain && terminal.IsTerminal(os.Stdout) && terminal.IsTerminal(os.Stdin) {
+func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l *loop.Loop, interrupt func(), done <-chan struct{}, screen bool) error {
+	if screen {
 		screen := terminal.Screen{
 			Reader: store.Reader, Dir: dir, Live: l.Live, Interrupt: interrupt,
 			Style: terminal.StyleFor(os.Stdout), Now: time.Now,
@@ -330,6 +348,14 @@ func watch(ctx context.Context, store *lineage.Store, dir string, after int64, l
 		return screen.Show(ctx, done)
 	}
 	return terminal.Follow(ctx, store.Reader, os.Stdout, after, done, terminal.StyleFor(os.Stdout))
+}
+
+// more is the budget without which a run that used its own up could not go on.
+func more(e loop.Ending) string {
+	if e.Interrupted {
+		return ""
+	}
+	return fmt.Sprintf(" --trials %d", e.Trials+max(e.Trials, 10))
 }
 
 // me is how the user started this program, so that what is proposed can be typed as it stands.
@@ -364,7 +390,7 @@ func summarize(r *lineage.Reader, dir string, ending loop.Ending) error {
 	next := [][2]string{
 		{at("tree", "--state "), "who descends from whom"},
 		{me() + " verify " + dir, "check that nothing was altered"},
-		{fmt.Sprintf("%s run --resume %s --trials %d", me(), dir, ending.Trials+max(ending.Trials, 10)), "go on"},
+		{me() + " run --resume " + dir + more(ending), "go on"},
 	}
 	if o.Incumbent != nil {
 		best := o.Incumbent.ID.String()

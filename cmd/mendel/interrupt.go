@@ -17,7 +17,7 @@ type stopping struct {
 // interrupts turns signals into the two contexts: the first asks for no new work, the second
 // kills running trials, the third ends this process at once. A hang-up only ever asks. The
 // returned func is what the screen calls when Ctrl-C reaches it as a key.
-func interrupts(parent context.Context) (stopping, func()) {
+func interrupts(parent context.Context, say func(string)) (stopping, func()) {
 	stop, cancelStop := context.WithCancel(parent)
 	kill, cancelKill := context.WithCancel(parent)
 	signals := make(chan os.Signal, 4)
@@ -30,8 +30,10 @@ func interrupts(parent context.Context) (stopping, func()) {
 		defer mu.Unlock()
 		switch asked++; asked {
 		case 1:
+			say("no new work; running trials finish. Once more kills them.")
 			cancelStop()
 		case 2:
+			say("killing the running trials")
 			cancelKill()
 		default:
 			os.Exit(exitInterrupted)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +75,7 @@ func report(err error) int {
 		fmt.Fprintf(os.Stderr, "mendel: %s %s\n", style.Strong("hint:"), hint)
 	}
 	var usage usageError
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command") {
 		return exitUsage
 	}
 	return exitFailed
@@ -104,6 +105,7 @@ understood · 130 interrupted; the run can be resumed.`,
   mendel status                                 where the newest run stands
   mendel show 007                               why a trial was kept or not
   mendel run --resume                           go on with the newest run`,
+		Version:       programVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -134,7 +136,7 @@ understood · 130 interrupted; the run can be resumed.`,
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return research.Hinted(usageError{fmt.Errorf("%s takes %s", c.CommandPath(), what)}, "mendel "+c.Use)
+			return research.Hinted(usageError{fmt.Errorf("%s takes %s", c.CommandPath(), what)}, c.UseLine())
 		}
 		return nil
 	}
@@ -143,7 +145,7 @@ func exactly(n int, what string) cobra.PositionalArgs {
 func between(least, most int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < least || len(args) > most {
-			return research.Hinted(usageError{fmt.Errorf("%s takes %s", c.CommandPath(), what)}, "mendel "+c.Use)
+			return research.Hinted(usageError{fmt.Errorf("%s takes %s", c.CommandPath(), what)}, c.UseLine())
 		}
 		return nil
 	}

@@ -95,8 +95,28 @@ func (l *Loop) openSessions() {
 		return
 	}
 	sort.SliceStable(idle, func(i, k int) bool { return idle[i].since.Before(idle[k].since) })
+	if instant(idle[0].proposer) && l.occupied() >= l.slots {
+		return
+	}
 	l.lastOpen = now
 	l.open(idle[0])
+}
+
+func instant(p session.Proposer) bool {
+	i, ok := p.(session.Instant)
+	return ok && i.Instant()
+}
+
+// occupied counts the slots that are taken or about to be: by trials that run or wait, and by
+// sessions that have not submitted yet.
+func (l *Loop) occupied() int {
+	n := l.queue.Len() + len(l.running)
+	for _, m := range l.team {
+		if m.session != 0 && m.trial == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // open starts a session for one agent: brief, workspace, prompt, then the proposer's own

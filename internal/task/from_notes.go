@@ -9,7 +9,7 @@ import (
 func (p *fromPlan) notes() []string {
 	notes := []string{
 		"The score is SELF-REPORTED: it is the number that the recipe prints, and an agent that is rewarded for it can print any number. " +
-			"Every table says so, and `mendel certify` refuses it. To own the score, write an evaluator: `mendel task new NAME` shows one.",
+			"Every table says so, and such a score can never be certified. To own the score, write an evaluator: `mendel task new NAME` shows one.",
 	}
 	if p.GuessedDirection {
 		notes = append(notes, "A lower score is taken to be better. If not: `direction: maximize` in task.yaml.")

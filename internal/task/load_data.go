@@ -71,7 +71,7 @@ func (l *loader) dataPath(at string, raw dataSection, forCertifier bool) string 
 	}
 	full := filepath.Join(l.dir, filepath.FromSlash(raw.Path))
 	if _, err := os.Stat(full); errors.Is(err, fs.ErrNotExist) && forCertifier {
-		l.warn(at+".path", "the search runs without it; `mendel certify` needs it", "%s: %s does not exist", at, raw.Path)
+		l.warn(at+".path", "the search runs without it; only a certificate needs it", "%s: %s does not exist", at, raw.Path)
 		return full
 	}
 	full, ok := l.inside(at+".path", raw.Path, false)

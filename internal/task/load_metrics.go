@@ -168,7 +168,7 @@ func (l *loader) score() {
 	case !self && raw.SelfReported:
 		l.fail("score.self_reported", "remove it", "score: %s is established by the %s, not by the recipe", raw.Metric, m.Source)
 	case self:
-		l.warn("score.self_reported", "an evaluator that asks the recipe would make it hold; `mendel certify` refuses a self-reported score",
+		l.warn("score.self_reported", "an evaluator that asks the recipe would make it hold; a self-reported score can never be certified",
 			"the score is self-reported: a recipe can print any number")
 	}
 }

@@ -266,6 +266,14 @@ func (a *attempt) unmeasured(metrics map[string]research.MetricValue) []finding 
 	return found
 }
 
+// countedCode is the part of the code in the artifact's size.
+func (a *attempt) countedCode() float64 {
+	if !a.plan.Artifact.CountsCode {
+		return 0
+	}
+	return a.codeBytes()
+}
+
 // codeBytes is the size of the files that agents may edit.
 func (a *attempt) codeBytes() float64 {
 	var total int64

@@ -171,7 +171,7 @@ func (a *attempt) clock(p *bundle.Phase, s *seedRecord, e end) {
 // collectFrom takes the artifact out of what a phase left.
 func (a *attempt) collectFrom(out string, p *bundle.Phase, s *seedRecord) (ok bool, err error) {
 	if len(a.plan.Artifact.Files) == 0 {
-		s.collected = true
+		s.artifact, s.collected = a.countedCode(), true
 		return true, nil
 	}
 	if s.artifactDir == "" {
@@ -185,10 +185,7 @@ func (a *attempt) collectFrom(out string, p *bundle.Phase, s *seedRecord) (ok bo
 		return false, fmt.Errorf("artifact of %s: %w", p.Name, err)
 	}
 	s.add(c)
-	s.artifact, s.collected = s.artifactBytes(), true
-	if a.plan.Artifact.CountsCode {
-		s.artifact += a.codeBytes()
-	}
+	s.artifact, s.collected = s.artifactBytes()+a.countedCode(), true
 	if c.refused != "" {
 		reason := p.Name + " " + c.refused
 		a.found = append(a.found, finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: p.Name, Exception: reason}})

@@ -86,7 +86,7 @@ func boundLines(bounds []research.Bound) []string {
 }
 
 func judgement(b research.Brief) []string {
-	lines := []string{"- keep: valid, and better than the incumbent, the best recipe kept so far. It becomes the incumbent, from which all further work starts."}
+	lines := []string{"- keep: valid, and better than the incumbent, the best recipe kept so far. It becomes the incumbent, from which new sessions start."}
 	if b.Task.Keep.Rule == research.Confirmed {
 		lines[0] += " A promising trial is measured again beside the incumbent first, so luck does not keep it."
 	}

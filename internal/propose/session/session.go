@@ -28,6 +28,13 @@ type Proposer interface {
 	Propose(ctx context.Context, s *Session) error
 }
 
+// Instant is implemented by proposers that answer at once. They are asked only when a slot is
+// free, so that they never propose against an incumbent that is about to be replaced.
+type Instant interface {
+	Proposer
+	Instant() bool
+}
+
 // A Desk is what a session may ask of the run. A refusal that the proposer can mend is a
 // [research.MisuseError]; any other error ends the session.
 type Desk interface {

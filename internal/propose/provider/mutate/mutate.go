@@ -23,6 +23,9 @@ const attempts = 8
 // Proposer is the mutate proposer. It implements [session.Proposer].
 type Proposer struct{}
 
+// Instant says that no time is lost by asking late; see [session.Instant].
+func (Proposer) Instant() bool { return true }
+
 // Propose submits one mutated recipe and waits for its verdict, or ends without a submission
 // when no knob of the role can be moved.
 func (Proposer) Propose(ctx context.Context, s *session.Session) error {
