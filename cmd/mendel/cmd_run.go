@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,11 +31,23 @@ type runFlags struct {
 	agents        string
 	noLineage     bool
 	roles         []string
-	proposer      string
 	seed          int64
 	site          string
 	unsandboxed   bool
 	plain         bool
+
+	config      string
+	proposers   []string
+	baseURL     string
+	temperature float64
+	thinking    int
+	maxOutput   int
+	webSearch   bool
+	maxTurns    int
+	sessionUSD  float64
+	usd         float64
+	tokens      int64
+	prices      string
 }
 
 func runCommand() *cobra.Command {
@@ -62,43 +76,56 @@ the new.`,
 			return startRun(c, f, args[0])
 		},
 	}
+	f.bind(c)
+	return c
+}
+
+// bind adds the flags to a command.
+func (f *runFlags) bind(c *cobra.Command) {
 	flags := c.Flags()
+	flags.SortFlags = false
 	flags.StringVar(&f.state, "state", "", "directory for the run (default: runs/<task>-<date>-<n>)")
 	flags.BoolVar(&f.resume, "resume", false, "go on with a run: the one named, or the newest")
 	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials in all")
 	flags.Float64Var(&f.hours, "hours", 0, "stop after this many hours of supervision")
 	flags.Float64Var(&f.noImprovement, "no-improvement", 0, "stop after this many hours without a keep")
+	flags.Float64Var(&f.usd, "usd", 0, "stop before model calls cost more than this many US dollars in all")
+	flags.Int64Var(&f.tokens, "tokens", 0, "stop before model calls read and write more than this many tokens in all")
 	flags.IntVar(&f.parallel, "parallel", 0, "trials at a time (default: as many as the task's resources fit)")
 	flags.StringVar(&f.agents, "agents", "specialists", "specialists, generic:N or single")
 	flags.BoolVar(&f.noLineage, "no-lineage", false, "control arm: no session may see history")
 	flags.StringSliceVar(&f.roles, "roles", nil, "only these roles (default: all)")
-	flags.StringVar(&f.proposer, "proposer", "mutate", "who proposes: mutate")
+	flags.StringVar(&f.config, "config", "", "the run's configuration file (docs/run-configuration.md); flags win over it")
+	flags.StringArrayVar(&f.proposers, "proposer", nil, "who proposes, for all or as ROLE=PROPOSER; repeatable (default: mutate);\n"+proposerKinds)
+	flags.StringVar(&f.baseURL, "base-url", "", "address of the models' server, such as http://localhost:8000/v1")
+	flags.Float64Var(&f.temperature, "temperature", 0, "temperature of the models (default: the provider's)")
+	flags.IntVar(&f.thinking, "thinking", 0, "tokens that a model call may think")
+	flags.IntVar(&f.maxOutput, "max-output", 0, "tokens that a model call may write, thinking included")
+	flags.BoolVar(&f.webSearch, "web-search", false, "let the provider search the web for the model")
+	flags.IntVar(&f.maxTurns, "max-turns", 0, "model calls in one session (default: 80)")
+	flags.Float64Var(&f.sessionUSD, "session-usd", 0, "US dollars that one session may cost")
+	flags.StringVar(&f.prices, "prices", "", "price table that goes before the built-in one")
 	flags.Int64Var(&f.seed, "seed", 1, "seed of the search and of the trials' seeds")
 	flags.StringVar(&f.site, "site", "", "what differs on this machine (default: <task>.site.yaml beside the task, or the user's)")
 	flags.BoolVar(&f.unsandboxed, "allow-unsandboxed", false, "run below the sandbox level that the task asks for; every report shows it")
 	flags.BoolVar(&f.plain, "plain", false, "plain lines also on a terminal")
 	c.MarkFlagDirname("state")
-	return c
+	c.MarkFlagFilename("config", "yaml", "yml")
+	c.MarkFlagFilename("prices", "yaml", "yml")
 }
 
-// budgets reads the budgets that were typed. Zero means that a flag was not given.
-func (f runFlags) budgets() (research.Budgets, error) {
-	const century = 1e6 // hours
-	for name, v := range map[string]float64{"trials": float64(f.trials), "hours": f.hours, "no-improvement": f.noImprovement} {
-		if !(v >= 0 && v <= century) {
-			return research.Budgets{}, usageError{fmt.Errorf("--%s %g is no budget", name, v)}
-		}
+// budgets are those that were typed. Zero means that a flag was not given, or lifts a cap.
+func (f runFlags) budgets(c *cobra.Command) (research.Budgets, error) {
+	typed, err := f.typed(c.Flags().Changed)
+	if err != nil {
+		return research.Budgets{}, err
 	}
-	if f.parallel < 0 {
-		return research.Budgets{}, usageError{fmt.Errorf("--parallel %d: at least 1", f.parallel)}
-	}
-	hours := func(h float64) research.Duration { return research.Duration(h * float64(time.Hour)) }
-	return research.Budgets{Trials: f.trials, Time: hours(f.hours), NoImprovement: hours(f.noImprovement)}, nil
+	return typed.budgets()
 }
 
 // startRun registers a new run and supervises it.
 func startRun(c *cobra.Command, f runFlags, name string) error {
-	budgets, err := f.budgets()
+	typed, err := f.typed(c.Flags().Changed)
 	if err != nil {
 		return err
 	}
@@ -106,12 +133,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, flag := range []string{"trials", "hours", "no-improvement"} {
-		if v, _ := c.Flags().GetFloat64(flag); c.Flags().Changed(flag) && v == 0 && (flag != "trials" || f.trials == 0) {
-			return research.Hinted(usageError{fmt.Errorf("--%s 0 leaves nothing to do", flag)}, "leave it out for a run without that cap")
-		}
-	}
-	arm, agents, err := team(t, f)
+	cfg, err := configure(t, f, typed)
 	if err != nil {
 		return err
 	}
@@ -119,6 +141,18 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	reg, blobs, err := registration(t, bench, f, cfg)
+	if err != nil {
+		return err
+	}
+	hired, err := hiring{
+		task: t, bench: bench, agents: reg.Agents, budgets: reg.Budgets, caps: reg.Caps, prices: reg.Prices,
+		hidden: cmp.Or(f.state, runsDir), unboxed: f.unsandboxed, baseline: reg.BaselineTree,
+	}.hire()
+	if err != nil {
+		return err
+	}
+	defer hired.Close()
 	dir := f.state
 	if dir == "" {
 		if dir, err = newRunDir(t.Name, time.Now()); err != nil {
@@ -136,26 +170,25 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 		return err
 	}
 	defer lock.Release()
-	reg, blobs, err := registration(t, bench, f, arm, agents, budgets)
-	if err != nil {
-		return err
-	}
 	store, err := lineage.Create(dir, reg, blobs...)
 	if err != nil {
 		return err
 	}
-	return supervise(c, dir, store, t, bench, f, false)
+	return supervise(c, dir, store, t, bench, hired, f, false)
 }
 
 // resumeRun goes on with a run as it was registered.
 func resumeRun(c *cobra.Command, f runFlags, args []string) error {
-	for _, flag := range []string{"agents", "no-lineage", "roles", "proposer", "seed", "allow-unsandboxed"} {
+	for _, flag := range []string{
+		"agents", "no-lineage", "roles", "config", "proposer", "base-url", "temperature", "thinking", "max-output", "web-search",
+		"max-turns", "session-usd", "seed", "allow-unsandboxed",
+	} {
 		if c.Flags().Changed(flag) {
 			return research.Hinted(usageError{fmt.Errorf("--%s cannot change on --resume: the run registered it", flag)},
 				"start a new run for another arm; budgets and --parallel may change")
 		}
 	}
-	budgets, err := f.budgets()
+	budgets, err := f.budgets(c)
 	if err != nil {
 		return err
 	}
@@ -206,7 +239,18 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err := changeBudgets(c, store, budgets); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	return supervise(c, dir, store, t, bench, f, true)
+	if budgets, err = store.Budgets(); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	hired, err := hiring{
+		task: t, bench: bench, agents: reg.Agents, budgets: budgets, caps: reg.Caps, prices: cmp.Or(f.prices, reg.Prices),
+		hidden: dir, unboxed: reg.Unsandboxed, submitted: store.Reader, baseline: reg.BaselineTree,
+	}.hire()
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
+	defer hired.Close()
+	return supervise(c, dir, store, t, bench, hired, f, true)
 }
 
 // changeBudgets records the budgets that were typed; the others stay. A typed 0 lifts a cap.
@@ -225,6 +269,12 @@ func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budget
 	if c.Flags().Changed("no-improvement") {
 		changed.NoImprovement = typed.NoImprovement
 	}
+	if c.Flags().Changed("usd") {
+		changed.USD = typed.USD
+	}
+	if c.Flags().Changed("tokens") {
+		changed.Tokens = typed.Tokens
+	}
 	if changed == now {
 		return nil
 	}
@@ -235,6 +285,14 @@ func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budget
 	if c.Flags().Changed("trials") && typed.Trials > 0 && typed.Trials <= spend.Trials {
 		return research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.Trials)},
 			fmt.Sprintf("--trials %d for ten more", spend.Trials+10))
+	}
+	if c.Flags().Changed("usd") && typed.USD > 0 && typed.USD <= spend.Charge.USD {
+		return research.Hinted(usageError{fmt.Errorf("--usd %g: the run has spent $%.2f already, and the number is a total", typed.USD, spend.Charge.USD)},
+			fmt.Sprintf("--usd %.0f for five dollars more", math.Ceil(spend.Charge.USD+5)))
+	}
+	if c.Flags().Changed("tokens") && typed.Tokens > 0 && typed.Tokens <= spend.Charge.Tokens {
+		return research.Hinted(usageError{fmt.Errorf("--tokens %d: the run has used %d tokens already, and the number is a total", typed.Tokens, spend.Charge.Tokens)},
+			fmt.Sprintf("--tokens %d for a million more", spend.Charge.Tokens+1_000_000))
 	}
 	_, err = store.Append(c.Context(), research.BudgetChanged{Budgets: changed, By: "resume"})
 	return err
@@ -259,7 +317,7 @@ func registeredTask(reg research.Registration) (*taskPackage, error) {
 }
 
 // supervise runs the loop, with someone watching, to its end.
-func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackage, bench *workbench, f runFlags, resumed bool) (err error) {
+func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackage, bench *workbench, hired *company, f runFlags, resumed bool) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -269,7 +327,7 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 	if err != nil {
 		return err
 	}
-	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, resumed)
+	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, hired.players, resumed)
 	if err != nil {
 		return err
 	}
@@ -309,6 +367,9 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 		return research.Hinted(o.err, hintOr(o.err, "what was measured is safe; go on with: mendel run --resume "+dir))
 	}
 	if err := summarize(store.Reader, dir, o.ending); err != nil {
+		return err
+	}
+	if err := hired.report(store.Reader); err != nil {
 		return err
 	}
 	if o.ending.Interrupted && stops.stop.Err() != nil {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mendel/internal/agentbox"
 	"mendel/internal/measure/sandbox"
 	"mendel/internal/research"
 	"mendel/internal/task"
@@ -47,6 +49,10 @@ func run(args []string) int {
 	// once: nothing else may run first.
 	if len(args) > 0 && args[0] == sandbox.Verb {
 		return report(sandbox.Exec(args[1:]))
+	}
+	if len(args) > 0 && args[0] == agentbox.Verb {
+		code, err := agentbox.Inside()
+		return cmp.Or(code, report(err))
 	}
 	root := rootCommand()
 	root.SetArgs(args)
@@ -124,7 +130,7 @@ understood · 130 interrupted; the run can be resumed.`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", runCommand(), stopCommand())
+	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand())
 	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), promptCommand())
 	add("keep", verifyCommand(), copyCommand(), exportCommand())
 	add("task", taskCommand(), doctorCommand(), versionCommand())

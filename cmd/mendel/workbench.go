@@ -19,7 +19,6 @@ import (
 	"mendel/internal/measure/executor/local"
 	"mendel/internal/measure/runner"
 	"mendel/internal/measure/sandbox"
-	"mendel/internal/propose/provider/mutate"
 	"mendel/internal/propose/session"
 	"mendel/internal/research"
 	"mendel/internal/task"
@@ -138,7 +137,7 @@ func (b *workbench) spec(t *taskPackage) bundle.Spec {
 }
 
 // loopConfig wires the parts of a run together.
-func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskPackage, resumed bool) (loop.Config, func(), error) {
+func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskPackage, players map[string]session.Proposer, resumed bool) (loop.Config, func(), error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return loop.Config{}, nil, err
@@ -154,7 +153,7 @@ func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskP
 	}
 	return loop.Config{
 			Dir: dir, Shown: shown, Task: t, Store: store, Executor: exec,
-			Proposers: map[string]session.Proposer{"mutate": mutate.Proposer{}},
+			Proposers: players,
 			Bench:     &freeTools{gate: gate, host: b.host, spec: b.spec(t), evaluator: t.Evaluator.Dir},
 			Site:      b.site, Self: b.self, CacheDir: b.cacheDir,
 			PID: os.Getpid(), Host: hostname, Resumed: resumed,

@@ -21,6 +21,7 @@ type Supervisor interface {
 	Live(ctx context.Context) (Live, error)
 	// Stop asks for no new work; runners finish. It returns at once.
 	Stop(ctx context.Context, by string) error
+	Sessions
 }
 
 // Live is the part of a run's state that no file holds: who is doing what at this moment.
@@ -54,7 +55,8 @@ type Agent struct {
 	Session research.SessionID `json:"session,omitempty"`
 	Trial   *research.TrialID  `json:"trial,omitempty"`
 	Since   time.Time          `json:"since"`
-	Until   time.Time          `json:"until,omitzero"` // of a back-off
+	Until   time.Time          `json:"until,omitzero"`    // of a back-off
+	Problem string             `json:"problem,omitempty"` // why the last session failed, or the agent is parked
 }
 
 // An Activity is what an agent does.
@@ -66,6 +68,8 @@ const (
 	Thinking   Activity = "thinking"
 	Waiting    Activity = "waiting" // for its trial
 	BackingOff Activity = "backing off"
+	Parked     Activity = "parked" // misconfigured: the operator has to act
+	ByHand     Activity = "open"   // for whoever opens a session from outside
 )
 
 // Running is one trial that occupies a slot.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +14,22 @@ import (
 
 type fake struct {
 	stoppedBy string
+}
+
+func (f *fake) OpenSession(_ context.Context, role string) (Opened, error) {
+	return Opened{Session: 3, Agent: research.Agent{Role: role}}, nil
+}
+func (f *fake) Session(_ context.Context, id research.SessionID) (Opened, error) {
+	return Opened{Session: id}, nil
+}
+func (f *fake) CallTool(_ context.Context, id research.SessionID, name string, args json.RawMessage) (json.RawMessage, error) {
+	return json.Marshal(map[string]any{"session": id, "name": name, "args": args})
+}
+func (f *fake) CloseSession(_ context.Context, id research.SessionID) (Closed, error) {
+	if id != 3 {
+		return Closed{}, errors.New("it is not open")
+	}
+	return Closed{Session: id, Trials: []research.TrialID{7}}, nil
 }
 
 func (f *fake) Live(context.Context) (Live, error) {
@@ -87,4 +104,34 @@ func TestServeReplacesALeftoverSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+func TestSessionsFromOutside(t *testing.T) {
+	dir := t.TempDir()
+	srv, err := Serve(dir, &fake{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	c, err := Dial(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if o, err := c.OpenSession(t.Context(), "arch"); err != nil || o.Session != 3 || o.Agent.Role != "arch" {
+		t.Errorf("open: %+v, %v", o, err)
+	}
+	if o, err := c.Session(t.Context(), 4); err != nil || o.Session != 4 {
+		t.Errorf("session: %+v, %v", o, err)
+	}
+	got, err := c.CallTool(t.Context(), 3, "read_file", json.RawMessage(`{"path":"a"}`))
+	if want := `{"args":{"path":"a"},"name":"read_file","session":3}`; err != nil || string(got) != want {
+		t.Errorf("call: %s, %v; want %s", got, err, want)
+	}
+	if closed, err := c.CloseSession(t.Context(), 3); err != nil || len(closed.Trials) != 1 || closed.Trials[0] != 7 {
+		t.Errorf("close: %+v, %v", closed, err)
+	}
+	if _, err := c.CloseSession(t.Context(), 5); err == nil || !strings.Contains(err.Error(), "not open") {
+		t.Errorf("close of another: %v", err)
+	}
 }

@@ -74,6 +74,7 @@ func handler(s Supervisor) http.Handler {
 			answer(w, struct{}{}, s.Stop(r.Context(), ask.By))
 		}
 	})
+	sessionRoutes(mux, s)
 	return mux
 }
 

@@ -42,12 +42,17 @@ func (r *Reader) Noise() (*research.Noise, error) {
 
 // Spend is what the run has used up to its last event.
 func (r *Reader) Spend() (research.Spend, error) {
-	return stateOf(r, func(st state) research.Spend {
-		return research.Spend{
+	return read(r, func(s *session) (research.Spend, error) {
+		st, err := readState(s)
+		if err != nil {
+			return research.Spend{}, err
+		}
+		spend := research.Spend{
 			Trials: max(0, int(st.trials)-1), Sessions: int(st.sessions),
 			TrialWall: st.trialWall, LostWall: st.lostWall, CheckCPU: st.checkCPU,
 			Supervised: research.SecondsOf(st.supervised),
 		}
+		return spend, readModelSpend(s, &spend)
 	})
 }
 
@@ -87,7 +92,8 @@ func (r *Reader) Statuses(role string) (map[research.Status]int, error) {
 	return counts, err
 }
 
-const sessionQuery = `SELECT id, agent, role, proposer, prompt, opened_at, closed_at, ending, error, transcript, calls FROM sessions WHERE `
+const sessionQuery = `SELECT id, agent, role, proposer, prompt, opened_at, closed_at, ending, error, transcript, calls,
+	turns, input, cache_read, cache_write, output, thinking, tokens, usd FROM sessions WHERE `
 
 // A Session is one session with the hash of its transcript.
 type Session struct {
@@ -132,7 +138,8 @@ func (r *Reader) sessions(condition string, args ...any) ([]Session, error) {
 
 func scanSession(row scanner) (v Session, err error) {
 	var openedAt, closedAt string
-	if err := row.Scan(&v.ID, &v.Agent, &v.Role, &v.Proposer, &v.Prompt, &openedAt, &closedAt, &v.Ending, &v.Error, &v.Transcript, &v.Calls); err != nil {
+	if err := row.Scan(&v.ID, &v.Agent, &v.Role, &v.Proposer, &v.Prompt, &openedAt, &closedAt, &v.Ending, &v.Error, &v.Transcript, &v.Calls,
+		&v.Turns, &v.Usage.Input, &v.Usage.CacheRead, &v.Usage.CacheWrite, &v.Usage.Output, &v.Usage.Thinking, &v.Charge.Tokens, &v.Charge.USD); err != nil {
 		return v, err
 	}
 	var openedErr, closedErr error

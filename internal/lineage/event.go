@@ -129,6 +129,10 @@ func decode(kind research.FactKind, payload string) (research.Fact, error) {
 		return decodeAs[research.SessionOpened](payload)
 	case research.KindToolCalled:
 		return decodeAs[research.ToolCalled](payload)
+	case research.KindModelAsked:
+		return decodeAs[research.ModelAsked](payload)
+	case research.KindModelAnswered:
+		return decodeAs[research.ModelAnswered](payload)
 	case research.KindSessionClosed:
 		return decodeAs[research.SessionClosed](payload)
 	case research.KindSubmitted:

@@ -102,6 +102,7 @@ func FuzzDecode(f *testing.F) {
 	for _, fact := range []research.Fact{
 		research.Supervised{PID: 1, Host: "h"}, research.Judged{Trial: 3, Verdict: research.Verdict{Reference: &score, Samples: []string{"003/0"}}},
 		research.Measured{Measurement: research.Measurement{Outcome: research.Valid, Score: &score, Metrics: map[string]research.MetricValue{"a": {Value: 1}}}},
+		research.ModelAsked{Session: 1, Call: 1, Model: "m", Worst: research.Charge{USD: 0.1}}, research.ModelAnswered{Usage: research.Usage{Input: 3}, Error: "cut"},
 		research.Registered{}, research.Submitted{}, research.Calibrated{}, research.Dispatched{Attempt: research.Attempt{Seeds: []int64{1}}},
 	} {
 		payload, err := encode(fact)

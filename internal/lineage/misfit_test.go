@@ -3,6 +3,7 @@ package lineage_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,17 @@ func TestMisfits(t *testing.T) {
 		t.Fatal(err)
 	}
 	append(pending, blobs...)
+	append(author.Asked(1))
+	answered := func(change func(*research.ModelAnswered)) research.ModelAnswered {
+		a := author.Answered(1)
+		change(&a)
+		return a
+	}
+	asked := func(change func(*research.ModelAsked)) research.ModelAsked {
+		a := author.Asked(2)
+		change(&a)
+		return a
+	}
 	first, second := author.Attempt(pending.Trial, 0, 1), author.Attempt(pending.Trial, 0, 2)
 	append(research.Dispatched{Attempt: first})
 	append(research.Dispatched{Attempt: second})
@@ -81,6 +93,22 @@ func TestMisfits(t *testing.T) {
 		"prompt not given":    {research.SessionOpened{Session: 4, Prompt: stray.Hash}, nil, "neither stored nor given"},
 		"tool of no session":  {research.ToolCalled{Session: 9}, nil, "session 9 was never opened"},
 		"refund":              {research.ToolCalled{Session: 3, CPU: -1}, nil, "negative"},
+		"ask in no session":   {asked(func(a *research.ModelAsked) { a.Session = 9 }), nil, "session 9 was never opened"},
+		"ask in closed one":   {asked(func(a *research.ModelAsked) { a.Session = 1 }), nil, "session 1 is closed"},
+		"call again":          {author.Asked(1), nil, "call 1 of session 3 does not follow: the next one is 2"},
+		"call with gap":       {author.Asked(3), nil, "the next one is 2"},
+		"no model":            {asked(func(a *research.ModelAsked) { a.Model = "" }), nil, "names no model"},
+		"negative reserve":    {asked(func(a *research.ModelAsked) { a.Worst.USD = -1 }), nil, "no call does"},
+		"negative tokens":     {asked(func(a *research.ModelAsked) { a.Worst.Tokens = -1 }), nil, "no call does"},
+		"reserve no number":   {asked(func(a *research.ModelAsked) { a.Worst.USD = math.NaN() }), nil, "cannot be stored"},
+		"absurd reserve":      {asked(func(a *research.ModelAsked) { a.Worst.Tokens = math.MaxInt64 }), nil, "no call does"},
+		"answer unasked":      {author.Answered(2), nil, "call 2 of session 3 is not open"},
+		"answer of nobody":    {answered(func(a *research.ModelAnswered) { a.Session = 9 }), nil, "is not open"},
+		"negative usage":      {answered(func(a *research.ModelAnswered) { a.Usage.Thinking = -1 }), nil, "no call does"},
+		"absurd usage":        {answered(func(a *research.ModelAnswered) { a.Usage.CacheRead = math.MaxInt64 }), nil, "no call does"},
+		"negative charge":     {answered(func(a *research.ModelAnswered) { a.Charge.USD = -0.01 }), nil, "no call does"},
+		"charge no number":    {answered(func(a *research.ModelAnswered) { a.Charge.USD = math.Inf(1) }), nil, "cannot be stored"},
+		"negative wait":       {answered(func(a *research.ModelAnswered) { a.Wall = -1 }), nil, "took -1 s"},
 		"close unknown":       {research.SessionClosed{Session: 9, Ending: "lost"}, nil, "session 9 was never opened"},
 		"close twice":         {research.SessionClosed{Session: 1, Ending: "lost"}, nil, "session 1 is closed"},
 		"unknown ending":      {research.SessionClosed{Session: 3, Ending: "bored"}, nil, `"bored" is not an ending`},

@@ -46,6 +46,8 @@ func TestViewsFollowIndexes(t *testing.T) {
 		"by parent":     {func(r *Reader) error { _, err := r.Trials(Filter{Parent: &one}); return err }, "trials_by_parent (parent=?"},
 		"best so far":   {func(r *Reader) error { _, err := r.BestSoFar(); return err }, "trials_improving"},
 		"sessions":      {func(r *Reader) error { _, err := r.Sessions(9, 5); return err }, "sessions USING INTEGER PRIMARY KEY (rowid<?)"},
+		"ledger":        {func(r *Reader) error { _, err := r.Ledger(); return err }, "SCAN ledger"},
+		"open calls":    {func(r *Reader) error { _, err := r.OpenCalls(); return err }, "SCAN open_calls"},
 		"open sessions": {func(r *Reader) error { _, err := r.OpenSessions(); return err }, "sessions_open"},
 		"events":        {func(r *Reader) error { _, err := r.Events(t.Context(), 1, 5); return err }, "events USING INTEGER PRIMARY KEY (rowid>?)"},
 	} {

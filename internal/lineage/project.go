@@ -48,6 +48,10 @@ func (p *projector) project(st *state, e research.Event) error {
 		return p.sessionOpened(st, e.At, f)
 	case research.ToolCalled:
 		return p.toolCalled(st, f)
+	case research.ModelAsked:
+		return p.modelAsked(f)
+	case research.ModelAnswered:
+		return p.modelAnswered(f)
 	case research.SessionClosed:
 		return p.sessionClosed(e.At, f)
 	case research.Submitted:

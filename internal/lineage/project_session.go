@@ -9,7 +9,7 @@ import (
 )
 
 // endings are the ways in which a session can end. Values are stored: add, never rename.
-var endings = []string{"submitted", "no_submit", "error", "stopped", "lost"}
+var endings = []string{"submitted", "no_submit", "capped", "misbehaved", "error", "stopped", "lost"}
 
 func (p *projector) sessionOpened(st *state, at time.Time, f research.SessionOpened) error {
 	if want := st.sessions + 1; f.Session != want {
@@ -19,8 +19,9 @@ func (p *projector) sessionOpened(st *state, at time.Time, f research.SessionOpe
 		return misfit(f, "session %d starts from trial %s, which does not exist", f.Session, f.Base)
 	}
 	st.sessions = f.Session
-	return p.s.exec(`INSERT INTO sessions (id, agent, role, proposer, base, prompt, opened_at, closed_at, ending, error, transcript, calls, check_cpu_s)
-		VALUES (?, ?, ?, ?, ?, ?, ?, '', '', '', '', 0, 0)`,
+	return p.s.exec(`INSERT INTO sessions (id, agent, role, proposer, base, prompt, opened_at, closed_at, ending, error, transcript, calls, check_cpu_s,
+			asked, turns, input, cache_read, cache_write, output, thinking, tokens, usd)
+		VALUES (?, ?, ?, ?, ?, ?, ?, '', '', '', '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)`,
 		int64(f.Session), f.Agent.Name, f.Agent.Role, f.Agent.Proposer, int64(f.Base), string(f.Prompt), formatTime(at))
 }
 

@@ -42,11 +42,11 @@ func (p *projector) submitted(st *state, at time.Time, f research.Submitted) err
 		}
 	}
 	st.trials = f.Trial + 1
-	return p.s.exec(`INSERT INTO trials (id, parent, role, proposer, session, key, hypothesis, expected, notes, tree, tokens, incumbent,
+	return p.s.exec(`INSERT INTO trials (id, parent, role, proposer, session, key, hypothesis, expected, notes, tree, tokens, incumbent, confinement,
 			submitted_at, started_at, ended_at, replicates, status)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0, '')`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0, '')`,
 		int64(f.Trial), parent, t.Role, t.Proposer, int64(t.Session), t.Key, t.Hypothesis, nullable(t.Expected), t.Notes, string(t.Tree),
-		string(t.Tokens), int64(t.Incumbent), formatTime(at))
+		string(t.Tokens), int64(t.Incumbent), t.Confinement, formatTime(at))
 }
 
 func (p *projector) freshKey(f research.Submitted) error {

@@ -107,7 +107,7 @@ func checkFormat(s *session) error {
 	case version > schemaVersion:
 		return research.Hinted(fmt.Errorf("its format is %d, and this program knows up to %d", version, schemaVersion), "it was written by a newer Mendel: use that one")
 	case version < schemaVersion:
-		return fmt.Errorf("its format is %d, and this program knows %d alone", version, schemaVersion)
+		return research.Hinted(fmt.Errorf("its format is %d, and this program knows %d alone", version, schemaVersion), "it was written by an older Mendel: use that one")
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ const (
 	// applicationID marks a file as ours: "Mndl".
 	applicationID = 0x4d6e646c
 	// schemaVersion grows with every change of the tables or of the facts' fields.
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // storage holds what cannot be recomputed. {} is where a schema's name goes.
@@ -33,7 +33,9 @@ CREATE TABLE blobs (
 
 // projections hold what is recomputed from the events. Times are text as in events, except the
 // supervised time, which is summed in nanoseconds. order_score is the score, negated where more
-// is better, so that ascending order is best first.
+// is better, so that ascending order is best first. In sessions, asked counts model calls that
+// were begun and turns those that were settled; open_calls holds the calls between the two, so
+// that what is reserved is the sum over a few rows and leaves no rounding behind.
 const projections = `
 CREATE TABLE {}state (
 	id                 INTEGER PRIMARY KEY CHECK (id = 1),
@@ -64,6 +66,7 @@ CREATE TABLE {}trials (
 	tree         TEXT NOT NULL,
 	tokens       TEXT NOT NULL,
 	incumbent    INTEGER NOT NULL,
+	confinement  TEXT NOT NULL,
 	submitted_at TEXT NOT NULL,
 	started_at   TEXT NOT NULL,
 	ended_at     TEXT NOT NULL,
@@ -105,21 +108,54 @@ CREATE TABLE {}attempts (
 	PRIMARY KEY (trial, replicate, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE {}sessions (
-	id         INTEGER PRIMARY KEY,
-	agent      TEXT NOT NULL,
-	role       TEXT NOT NULL,
-	proposer   TEXT NOT NULL,
-	base       INTEGER NOT NULL,
-	prompt     TEXT NOT NULL,
-	opened_at  TEXT NOT NULL,
-	closed_at  TEXT NOT NULL,
-	ending     TEXT NOT NULL,
-	error      TEXT NOT NULL,
-	transcript TEXT NOT NULL,
-	calls      INTEGER NOT NULL,
-	check_cpu_s REAL NOT NULL
+	id          INTEGER PRIMARY KEY,
+	agent       TEXT NOT NULL,
+	role        TEXT NOT NULL,
+	proposer    TEXT NOT NULL,
+	base        INTEGER NOT NULL,
+	prompt      TEXT NOT NULL,
+	opened_at   TEXT NOT NULL,
+	closed_at   TEXT NOT NULL,
+	ending      TEXT NOT NULL,
+	error       TEXT NOT NULL,
+	transcript  TEXT NOT NULL,
+	calls       INTEGER NOT NULL,
+	check_cpu_s REAL NOT NULL,
+	asked       INTEGER NOT NULL,
+	turns       INTEGER NOT NULL,
+	input       INTEGER NOT NULL,
+	cache_read  INTEGER NOT NULL,
+	cache_write INTEGER NOT NULL,
+	output      INTEGER NOT NULL,
+	thinking    INTEGER NOT NULL,
+	tokens      INTEGER NOT NULL,
+	usd         REAL NOT NULL
 ) STRICT;
 CREATE INDEX {}sessions_open ON sessions (id) WHERE closed_at = '';
+CREATE TABLE {}open_calls (
+	session INTEGER NOT NULL,
+	call    INTEGER NOT NULL,
+	model   TEXT NOT NULL,
+	tokens  INTEGER NOT NULL,
+	usd     REAL NOT NULL,
+	PRIMARY KEY (session, call)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE {}ledger (
+	role        TEXT NOT NULL,
+	model       TEXT NOT NULL,
+	sessions    INTEGER NOT NULL,
+	calls       INTEGER NOT NULL,
+	failed      INTEGER NOT NULL,
+	unpriced    INTEGER NOT NULL,
+	input       INTEGER NOT NULL,
+	cache_read  INTEGER NOT NULL,
+	cache_write INTEGER NOT NULL,
+	output      INTEGER NOT NULL,
+	thinking    INTEGER NOT NULL,
+	tokens      INTEGER NOT NULL,
+	usd         REAL NOT NULL,
+	PRIMARY KEY (role, model)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE {}tallies (
 	role   TEXT NOT NULL,
 	status TEXT NOT NULL,
@@ -133,6 +169,8 @@ var projected = []struct{ table, key string }{
 	{"trials", "id"},
 	{"attempts", "trial, replicate, number"},
 	{"sessions", "id"},
+	{"open_calls", "session, call"},
+	{"ledger", "role, model"},
 	{"tallies", "role, status"},
 }
 

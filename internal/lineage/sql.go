@@ -30,6 +30,7 @@ const maxSessions = 4
 // A database is one SQLite file, opened one way.
 type database struct {
 	pool *sql.DB
+	lent chan struct{} // a token for each session that is lent
 	free chan *session
 }
 
@@ -46,7 +47,7 @@ func openDatabase(path string, how access) (*database, error) {
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(maxSessions)
 	pool.SetMaxIdleConns(maxSessions)
-	return &database{pool: pool, free: make(chan *session, maxSessions)}, nil
+	return &database{pool: pool, lent: make(chan struct{}, maxSessions), free: make(chan *session, maxSessions)}, nil
 }
 
 func parameters(how access) url.Values {
@@ -86,8 +87,12 @@ func (d *database) session() (*session, error) {
 	return &session{conn: conn, prepared: map[string]*sql.Stmt{}, decoders: map[research.Hash]*zstd.Decoder{}}, nil
 }
 
-// borrow runs fn with a session that nobody else uses meanwhile.
+// borrow runs fn with a session that nobody else uses meanwhile. When all are lent it waits for
+// one to come back: the pool itself would wait for ever, because returned sessions keep their
+// connections.
 func (d *database) borrow(fn func(*session) error) error {
+	d.lent <- struct{}{}
+	defer func() { <-d.lent }()
 	var s *session
 	select {
 	case s = <-d.free:
@@ -97,13 +102,7 @@ func (d *database) borrow(fn func(*session) error) error {
 			return err
 		}
 	}
-	defer func() {
-		select {
-		case d.free <- s:
-		default:
-			s.close()
-		}
-	}()
+	defer func() { d.free <- s }()
 	return fn(s)
 }
 

@@ -22,12 +22,15 @@ import (
 )
 
 // writeVariedRun makes a closed run that has a row of every kind: kept, stopped, lost and pending
-// trials, open and closed sessions, superseded attempts.
+// trials, open and closed sessions, superseded attempts, model calls answered and not.
 func writeVariedRun(t *testing.T) (path string) {
 	t.Helper()
 	dir := t.TempDir()
 	author, store := openRun(t, dir, 2)
 	write := lineagetest.Live(store)
+	for _, ending := range []string{"capped", "misbehaved"} {
+		writeFruitless(t, author, write, ending)
+	}
 	opened, prompt := author.Opened()
 	submitted, blobs, err := author.Submitted()
 	if err != nil {
@@ -35,7 +38,7 @@ func writeVariedRun(t *testing.T) (path string) {
 	}
 	first, second := author.Attempt(submitted.Trial, 0, 1), author.Attempt(submitted.Trial, 0, 2)
 	for _, err := range []error{
-		write(opened, prompt), write(submitted, blobs...),
+		write(opened, prompt), author.Call(write, 1), write(author.Asked(2)), write(submitted, blobs...),
 		write(research.Dispatched{Attempt: first, Executor: "local", Bundle: "b"}),
 		write(research.Dispatched{Attempt: second, Executor: "local", Bundle: "b"}),
 		write(research.AttemptLost{Attempt: second, Reason: "gone", Wall: 1}),
@@ -49,6 +52,23 @@ func writeVariedRun(t *testing.T) (path string) {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, lineage.FileName)
+}
+
+// writeFruitless writes a session that asks a model and submits nothing.
+func writeFruitless(t *testing.T, author *lineagetest.Author, write lineagetest.Write, ending string) {
+	t.Helper()
+	opened, prompt := author.Opened()
+	said := author.Transcript()
+	failed := author.Answered(1)
+	failed.Priced, failed.Estimated, failed.Error = false, true, "the stream was cut"
+	for _, err := range []error{
+		write(opened, prompt), write(author.Asked(1)), write(failed),
+		write(research.SessionClosed{Session: opened.Session, Ending: ending, Error: "it is over", Transcript: said.Hash}, said),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestEveryStoredValueIsHeld changes each value of each row of each table, one at a time.
@@ -144,7 +164,7 @@ func tables(t *testing.T, db *sql.DB) (names []string) {
 	for _, row := range query(t, db, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
 		names = append(names, row["name"].(string))
 	}
-	if len(names) != 7 {
+	if len(names) != 9 {
 		t.Fatalf("tables %v", names)
 	}
 	return names
@@ -219,10 +239,16 @@ func TestRowsAndSchemaAreHeld(t *testing.T) {
 		"stray blob":             {"INSERT INTO blobs VALUES ('00', 0, '', 'raw', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'')", "blob 00: no event names it"},
 		"blob deleted":           {"DELETE FROM blobs WHERE base <> ''", "is missing"},
 		"trial deleted":          {"DELETE FROM trials WHERE id = 2", "trials row 2: the row is missing"},
-		"trial inserted":         {"INSERT INTO trials SELECT 99, parent, role, proposer, session, key, hypothesis, expected, notes, tree, tokens, incumbent, submitted_at, started_at, ended_at, replicates, status, score, order_score, measured_seq, judged_seq FROM trials WHERE id = 1", "trials row 99: no event made this row"},
+		"trial inserted":         {"INSERT INTO trials SELECT 99, parent, role, proposer, session, key, hypothesis, expected, notes, tree, tokens, incumbent, confinement, submitted_at, started_at, ended_at, replicates, status, score, order_score, measured_seq, judged_seq FROM trials WHERE id = 1", "trials row 99: no event made this row"},
 		"attempts deleted":       {"DELETE FROM attempts", "attempts row 0/0/1: the row is missing"},
 		"session deleted":        {"DELETE FROM sessions WHERE id = 1", "sessions row 1: the row is missing"},
 		"tally deleted":          {"DELETE FROM tallies WHERE role = 'baseline'", "tallies row baseline/baseline: the row is missing"},
+		"open call deleted":      {"DELETE FROM open_calls", "open_calls row 5/2: the row is missing"},
+		"open call inserted":     {"INSERT INTO open_calls VALUES (5, 3, 'm', 1, 0.5)", "open_calls row 5/3: no event made this row"},
+		"ledger row deleted":     {"DELETE FROM ledger WHERE role = 'arch'", "ledger row arch/openai:made-up: the row is missing"},
+		"charge forgiven":        {"UPDATE ledger SET usd = 0 WHERE role = 'arch'", "ledger row arch/openai:made-up, column usd"},
+		"answer deleted":         {"DELETE FROM events WHERE kind = 'model_answered'", "it is missing"},
+		"transcript deleted":     {"DELETE FROM blobs WHERE hash = (SELECT transcript FROM sessions WHERE ending = 'capped')", "a content that it names"},
 		"state deleted":          {"DELETE FROM state", "state: the row is missing"},
 		"table added":            {"CREATE TABLE more (a)", "table more does not belong"},
 		"trigger added":          {"CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM trials; END", "trigger t does not belong"},

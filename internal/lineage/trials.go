@@ -74,7 +74,7 @@ func (r *Reader) Trials(f Filter) ([]research.Trial, error) {
 
 // trialQuery reads trials that a clause after FROM chooses. Measurement and verdict come from the
 // events that hold them.
-const trialQuery = `SELECT t.id, t.parent, t.role, t.proposer, t.session, t.key, t.hypothesis, t.expected, t.notes, t.tree, t.tokens, t.incumbent,
+const trialQuery = `SELECT t.id, t.parent, t.role, t.proposer, t.session, t.key, t.hypothesis, t.expected, t.notes, t.tree, t.tokens, t.incumbent, t.confinement,
 	t.submitted_at, t.started_at, t.ended_at, t.status, t.replicates,
 	t.measured_seq, (SELECT payload FROM events WHERE seq = t.measured_seq), t.judged_seq, (SELECT payload FROM events WHERE seq = t.judged_seq)
 	FROM trials t `
@@ -109,7 +109,7 @@ func scanTrial(row scanner) (r trialRow, err error) {
 	var parent sql.NullInt64
 	var submitted, started, ended string
 	if err := row.Scan(&t.ID, &parent, &t.Proposal.Role, &t.Proposal.Proposer, &t.Proposal.Session, &t.Proposal.Key, &t.Proposal.Hypothesis,
-		&t.Proposal.Expected, &t.Proposal.Notes, &t.Proposal.Tree, &t.Proposal.Tokens, &t.Proposal.Incumbent,
+		&t.Proposal.Expected, &t.Proposal.Notes, &t.Proposal.Tree, &t.Proposal.Tokens, &t.Proposal.Incumbent, &t.Proposal.Confinement,
 		&submitted, &started, &ended, &t.Status, &r.replicates, &r.measuredSeq, &r.measuredText, &r.judgedSeq, &r.judgedText); err != nil {
 		return r, err
 	}

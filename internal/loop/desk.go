@@ -2,7 +2,6 @@ package loop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"mendel/internal/control"
@@ -13,8 +12,8 @@ import (
 	"mendel/internal/task"
 )
 
-// errNoBudget ends a session that wanted to spend what is not there.
-var errNoBudget = errors.New("no trial is left in the run's budget")
+// errNoTrial ends a session that wanted to spend what is not there.
+var errNoTrial = fmt.Errorf("%w: no trial is left", session.ErrNoBudget)
 
 // A desk is where one session asks the run. It implements [session.Desk].
 type desk struct {
@@ -41,11 +40,11 @@ func (l *Loop) submit(d *desk, p research.Proposal, tree workspace.Tree) (resear
 			return earlier, nil
 		}
 	}
-	if l.reason != "" {
+	if l.early {
 		return 0, errEnded
 	}
 	if !l.mayStartSubmission() {
-		return 0, errNoBudget
+		return 0, errNoTrial
 	}
 	if _, err := l.cfg.Store.Trial(p.Parent); err != nil {
 		return 0, research.Misuse("Give the id of a judged trial, or leave parent out.", "there is no trial %s", p.Parent)
@@ -55,6 +54,7 @@ func (l *Loop) submit(d *desk, p research.Proposal, tree workspace.Tree) (resear
 		return 0, err
 	}
 	p.Role, p.Proposer, p.Session = d.member.Role, d.member.Proposer, d.session
+	p.Confinement = d.member.confinement()
 	p.Tree = root.Hash
 	p.Tokens = l.tokens(tree, l.bytesAreTheScore())
 	incumbent, _ := l.incumbent()

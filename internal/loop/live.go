@@ -9,7 +9,7 @@ import (
 	"mendel/internal/measure/bundle"
 )
 
-// Live describes what the run is doing now. With Stop it implements [control.Supervisor].
+// Live describes what the run is doing now. With Stop and the methods of outside.go it implements [control.Supervisor].
 func (l *Loop) Live(ctx context.Context) (control.Live, error) {
 	var live control.Live
 	var dirs []string
@@ -19,7 +19,7 @@ func (l *Loop) Live(ctx context.Context) (control.Live, error) {
 			Executor: l.cfg.Executor.Name(), Slots: l.slots, Queued: l.queue.Len(),
 		}
 		for _, m := range l.team {
-			a := control.Agent{Agent: m.Agent, Doing: m.doing, Session: m.session, Trial: m.trial, Since: m.since}
+			a := control.Agent{Agent: m.Agent, Doing: m.doing, Session: m.session, Trial: m.trial, Since: m.since, Problem: m.problem}
 			if m.doing == control.BackingOff {
 				a.Until = m.until
 			}

@@ -32,7 +32,7 @@ type Config struct {
 	Task      *task.Task
 	Store     *lineage.Store
 	Executor  executor.Executor
-	Proposers map[string]session.Proposer // by Agent.Proposer
+	Proposers map[string]session.Proposer // by Agent.Name
 	Bench     Bench
 	Site      bundle.Site
 	Self      string // path of this program
@@ -74,6 +74,8 @@ type Loop struct {
 	queue    fairQueue
 	running  map[jobKey]*runningJob
 	awaiting map[research.TrialID][]chan<- research.Trial
+	outside  map[research.SessionID]*outsider
+	settled  chan struct{} // closed and replaced at every settlement of a model call
 	budgets  research.Budgets
 	since    time.Time
 	lastOpen time.Time
@@ -81,6 +83,7 @@ type Loop struct {
 	early    bool   // the reason leaves work undone
 	killed   bool   // running trials were told to end
 	failure  error
+	stuck    error         // why nobody can propose, when that is the reason
 	longest  time.Duration // of the trials that this supervisor has seen, and of the baseline's measurements
 
 	stopSessions context.CancelFunc
@@ -103,14 +106,18 @@ func New(cfg Config) (*Loop, error) {
 		ended:    make(chan struct{}),
 		running:  make(map[jobKey]*runningJob),
 		awaiting: make(map[research.TrialID][]chan<- research.Trial),
+		outside:  make(map[research.SessionID]*outsider),
+		settled:  make(chan struct{}),
 		since:    cfg.Now(),
 	}
 	for _, a := range reg.Agents {
-		proposer, ok := cfg.Proposers[a.Proposer]
-		if !ok {
+		m := &member{Agent: a, role: roleOf(cfg.Task, a), proposer: cfg.Proposers[a.Name], doing: control.Idle, since: l.since}
+		if a.Proposer == External {
+			m.doing = control.ByHand
+		} else if m.proposer == nil {
 			return nil, fmt.Errorf("agent %s: no proposer %q here", a.Name, a.Proposer)
 		}
-		l.team = append(l.team, &member{Agent: a, role: roleOf(cfg.Task, a), proposer: proposer, doing: control.Idle, since: l.since})
+		l.team = append(l.team, m)
 	}
 	return l, nil
 }
@@ -174,6 +181,9 @@ func (l *Loop) settle() (done bool) {
 	if l.failure != nil {
 		return true
 	}
+	if l.reason != "" {
+		l.dismiss()
+	}
 	idle := len(l.running) == 0 && !l.anyoneAtWork()
 	if l.reason != "" {
 		return idle && (l.early || l.queue.Len() == 0)
@@ -233,7 +243,7 @@ func (l *Loop) end() (Ending, error) {
 	if !l.append(research.Stopped{Reason: l.reason}) {
 		return Ending{}, l.failure
 	}
-	return Ending{Reason: l.reason, Interrupted: l.early, Trials: spend.Trials}, nil
+	return Ending{Reason: l.reason, Interrupted: l.early, Trials: spend.Trials}, l.stuck
 }
 
 // append writes a fact and the blobs that it names; a failure ends the run. Writing outlasts

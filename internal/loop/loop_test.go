@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,6 +134,11 @@ type world struct {
 
 func newWorld(t *testing.T, budgets research.Budgets, arm research.Arm, players map[string]session.Proposer) *world {
 	t.Helper()
+	return newWorldOf(t, budgets, arm, players, "test")
+}
+
+func newWorldOf(t *testing.T, budgets research.Budgets, arm research.Arm, players map[string]session.Proposer, kind string) *world {
+	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	dir := filepath.Join(t.TempDir(), "tide")
 	if _, err := task.New(dir); err != nil {
@@ -154,9 +161,14 @@ func newWorld(t *testing.T, budgets research.Budgets, arm research.Arm, players 
 		t.Fatal(err)
 	}
 	var agents []research.Agent
+	if arm.Agents == research.Generic {
+		for _, name := range slices.Sorted(maps.Keys(players)) {
+			agents = append(agents, research.Agent{Name: name, Role: "generic", Proposer: kind})
+		}
+	}
 	for _, r := range w.task.Roles {
 		if _, ok := players[r.ID]; ok {
-			agents = append(agents, research.Agent{Name: r.ID, Role: r.ID, Proposer: r.ID})
+			agents = append(agents, research.Agent{Name: r.ID, Role: r.ID, Proposer: kind})
 		}
 	}
 	w.store, err = lineage.Create(w.dir, research.Registration{

@@ -19,8 +19,17 @@ func (l *Loop) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := l.settleLost(); err != nil {
+		return err
+	}
 	for _, s := range open {
-		l.append(research.SessionClosed{Session: s.ID, Ending: "lost", Error: "the supervisor ended without closing it"})
+		lost := research.SessionClosed{Session: s.ID, Ending: "lost", Error: "the supervisor ended without closing it"}
+		transcript := l.readTranscript(s.ID)
+		if transcript != nil {
+			lost.Transcript = transcript.Hash
+		}
+		l.append(lost, deref(transcript)...)
+		l.dropTranscript(s.ID)
 	}
 	l.sweep()
 	next, err := l.cfg.Store.NextTrial()

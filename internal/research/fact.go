@@ -16,6 +16,8 @@ const (
 	KindBudgetChanged FactKind = "budget_changed"
 	KindSessionOpened FactKind = "session_opened"
 	KindToolCalled    FactKind = "tool_called"
+	KindModelAsked    FactKind = "model_asked"
+	KindModelAnswered FactKind = "model_answered"
 	KindSessionClosed FactKind = "session_closed"
 	KindSubmitted     FactKind = "submitted"
 	KindDispatched    FactKind = "dispatched"

@@ -82,6 +82,9 @@ type Proposal struct {
 	Tree       Hash      `json:"tree"`   // of the manifest that lists the files
 	Tokens     Hash      `json:"tokens"` // of the code without comments; finds duplicates
 	Incumbent  TrialID   `json:"incumbent"`
+	// Confinement is how an external agent that proposed this was kept to its workspace and
+	// tools: "sandbox" or "none". It is empty for proposers that have nothing but the tools.
+	Confinement string `json:"confinement,omitempty"`
 }
 
 // A TreeFile is one file of a frozen tree.

@@ -24,6 +24,19 @@ type Budgets struct {
 	Trials        int      `json:"trials,omitempty"` // submitted, the baseline not counted
 	Time          Duration `json:"time,omitempty"`   // supervised wall-clock
 	NoImprovement Duration `json:"no_improvement,omitempty"`
+	USD           float64  `json:"usd,omitempty"`    // model calls
+	Tokens        int64    `json:"tokens,omitempty"` // model calls, input and output
+}
+
+// Caps bound one session; the zero value of each means no such cap, except where a default is
+// documented.
+type Caps struct {
+	Calls   int      `json:"calls,omitempty"`   // free tool calls; default 200
+	Submits int      `json:"submits,omitempty"` // default 3
+	Turns   int      `json:"turns,omitempty"`   // model calls; default 80
+	Time    Duration `json:"time,omitempty"`    // wall-clock, waiting for verdicts not counted; default 1h
+	USD     float64  `json:"usd,omitempty"`
+	Tokens  int64    `json:"tokens,omitempty"`
 }
 
 // A Registration is what event 1 fixes before anything is measured.
@@ -39,6 +52,7 @@ type Registration struct {
 	Arm            Arm              `json:"arm"`
 	Agents         []Agent          `json:"agents"`
 	Budgets        Budgets          `json:"budgets"`
+	Caps           Caps             `json:"session_caps"`
 	Replicates     int              `json:"baseline_replicates"`
 	Seeds          int              `json:"seeds"`
 	Seed           int64            `json:"seed"`
@@ -47,6 +61,7 @@ type Registration struct {
 	SandboxRequire string           `json:"sandbox_require"`
 	Unsandboxed    bool             `json:"allow_unsandboxed,omitempty"`
 	Parallel       int              `json:"parallel"`
+	Prices         string           `json:"prices,omitempty"` // path of a price table that goes before the built-in one
 	Site           string           `json:"site,omitempty"`        // path of site.yaml
 	SiteDigest     Hash             `json:"site_digest,omitempty"` // of its content
 	Environment    string           `json:"environment,omitempty"` // one line: interpreter and packages
@@ -74,6 +89,18 @@ type Agent struct {
 	Name     string `json:"name"` // "arch", "generic-3", "single"
 	Role     string `json:"role"` // role id, or "generic"
 	Proposer string `json:"proposer"`
+	// Options are of a proposer that is a model or an agent; nil means all defaults.
+	Options *ProposerOptions `json:"options,omitempty"`
+}
+
+// ProposerOptions are how a model is asked. No key is among them.
+type ProposerOptions struct {
+	BaseURL     string   `json:"base_url,omitempty" yaml:"base_url"`
+	KeyEnv      string   `json:"key_env,omitempty" yaml:"key_env"` // the environment variable that holds the key
+	Temperature *float64 `json:"temperature,omitempty" yaml:"temperature"`
+	Thinking    int      `json:"thinking,omitempty" yaml:"thinking"`     // tokens a call may think; 0: no extended thinking
+	MaxOutput   int      `json:"max_output,omitempty" yaml:"max_output"` // tokens a call may write, thinking included
+	WebSearch   bool     `json:"web_search,omitempty" yaml:"web_search"` // let the provider search the web
 }
 
 // A Role is one specialist's share of the recipe's surface.
@@ -123,6 +150,11 @@ type Spend struct {
 	CheckCPU   Seconds `json:"check_cpu_s"` // free checks and bash
 	Sessions   int     `json:"sessions"`
 	Supervised Seconds `json:"supervised_s"`
+	Usage      Usage   `json:"usage"`              // model calls, as reported
+	Charge     Charge  `json:"charge"`             // model calls that were settled
+	Reserved   Charge  `json:"reserved"`           // set aside for calls that are not settled
+	ModelCalls int     `json:"model_calls"`        // settled
+	Unpriced   int     `json:"unpriced,omitempty"` // settled calls whose price is unknown
 }
 
 // A SessionRow is one session as the lineage knows it.
@@ -134,8 +166,11 @@ type SessionRow struct {
 	OpenedAt time.Time `json:"opened_at"`
 	ClosedAt time.Time `json:"closed_at,omitzero"`
 	Prompt   Hash      `json:"prompt,omitempty"`
-	Ending   string    `json:"ending,omitempty"` // "submitted", "no_submit", "error", "stopped", "lost"
+	Ending   string    `json:"ending,omitempty"` // "submitted", "no_submit", "capped", "misbehaved", "error", "stopped", "lost"
 	Error    string    `json:"error,omitempty"`
-	Calls    int       `json:"calls"`
+	Calls    int       `json:"calls"`       // of tools
+	Turns    int       `json:"model_calls"` // settled
+	Usage    Usage     `json:"usage"`
+	Charge   Charge    `json:"charge"`
 	Trials   []TrialID `json:"trials,omitempty"`
 }

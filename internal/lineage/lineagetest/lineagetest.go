@@ -39,9 +39,18 @@ func Registration(tree research.Hash) research.Registration {
 		Sandbox: research.SandboxNote{Level: "isolated"}, SandboxRequire: "isolated", BaselineTree: tree,
 	}
 	for _, role := range roles {
-		reg.Agents = append(reg.Agents, research.Agent{Name: role, Role: role, Proposer: "mutate"})
+		reg.Agents = append(reg.Agents, agent(role))
 	}
 	return reg
+}
+
+// agent is the member of the team that plays a role: a model for the first one.
+func agent(role string) research.Agent {
+	a := research.Agent{Name: role, Role: role, Proposer: "mutate"}
+	if role == roles[0] {
+		a.Proposer = "openai:made-up"
+	}
+	return a
 }
 
 func hash(s string) research.Hash { return lineage.NewBlob([]byte(s)).Hash }
@@ -145,6 +154,17 @@ func (a *Author) Trial(write Write) error {
 	if err := write(called); err != nil {
 		return err
 	}
+	closed := research.SessionClosed{Session: a.session, Ending: "submitted"}
+	var said []lineage.Blob
+	if opened.Agent.Proposer != "mutate" {
+		for call := 1; call <= 2; call++ {
+			if err := a.Call(write, call); err != nil {
+				return err
+			}
+		}
+		said = []lineage.Blob{a.Transcript()}
+		closed.Transcript = said[0].Hash
+	}
 	submitted, blobs, err := a.Submitted()
 	if err != nil {
 		return err
@@ -174,7 +194,35 @@ func (a *Author) Trial(write Write) error {
 	if err := write(judged); err != nil {
 		return err
 	}
-	return write(research.SessionClosed{Session: a.session, Ending: "submitted"})
+	return write(closed, said...)
+}
+
+// Call writes one model call of the open session, asked and answered.
+func (a *Author) Call(write Write, call int) error {
+	if err := write(a.Asked(call)); err != nil {
+		return err
+	}
+	return write(a.Answered(call))
+}
+
+// Asked sets aside the worst case of a model call of the open session.
+func (a *Author) Asked(call int) research.ModelAsked {
+	return research.ModelAsked{Session: a.session, Call: call, Model: "openai:made-up", Worst: research.Charge{Tokens: 40_000, USD: 0.35}}
+}
+
+// Answered settles that call.
+func (a *Author) Answered(call int) research.ModelAnswered {
+	u := research.Usage{Input: 900 + int64(a.session), CacheRead: 11_000, CacheWrite: 300, Output: 700 + int64(call), Thinking: 450}
+	return research.ModelAnswered{
+		Session: a.session, Call: call, Usage: u, Charge: research.Charge{Tokens: u.Tokens(), USD: 0.0123}, Priced: true, Wall: 8.5,
+	}
+}
+
+// Transcript is what was said in the open session.
+func (a *Author) Transcript() lineage.Blob {
+	return lineage.NewBlob(fmt.Appendf(nil, `{"at":"2026-01-02T03:04:05Z","kind":"said","turn":1,"text":"Session %d: a wider layer."}
+{"at":"2026-01-02T03:04:06Z","kind":"tool_call","turn":1,"name":"submit_trial","args":{"hypothesis":"wider"}}
+`, a.session))
 }
 
 // Opened starts the next session, with its prompt.
@@ -182,7 +230,7 @@ func (a *Author) Opened() (research.SessionOpened, lineage.Blob) {
 	a.session++
 	role := roles[int(a.session)%len(roles)]
 	prompt := lineage.NewBlob(fmt.Appendf(nil, "Session %d of %s. %s", a.session, role, words(a.rng, 200)))
-	return research.SessionOpened{Session: a.session, Agent: research.Agent{Name: role, Role: role, Proposer: "mutate"}, Base: a.incumbent, Prompt: prompt.Hash}, prompt
+	return research.SessionOpened{Session: a.session, Agent: agent(role), Base: a.incumbent, Prompt: prompt.Hash}, prompt
 }
 
 // Submitted proposes a change of one line in the open session.
@@ -192,8 +240,9 @@ func (a *Author) Submitted() (research.Submitted, []lineage.Blob, error) {
 	lines[at] = fmt.Sprintf("layer_%03d = dense(%d, width=%d, scale=%.6f)", at, at, a.rng.IntN(400), a.rng.Float64())
 	root, blobs, err := a.tree(lines)
 	expected := -a.rng.Float64()
+	proposer := agent(roles[int(a.session)%len(roles)])
 	submitted := research.Submitted{Trial: a.next, Proposal: research.Proposal{
-		Parent: a.incumbent, Role: roles[int(a.session)%len(roles)], Proposer: "mutate", Session: a.session, Key: fmt.Sprintf("k%d", a.next),
+		Parent: a.incumbent, Role: proposer.Role, Proposer: proposer.Proposer, Session: a.session, Key: fmt.Sprintf("k%d", a.next),
 		Hypothesis: fmt.Sprintf("Change line %d: %s", at, words(a.rng, 30)), Expected: &expected, Notes: words(a.rng, 20),
 		Tree: root, Tokens: hash(fmt.Sprintf("tokens %d", a.next)), Incumbent: a.incumbent,
 	}}

@@ -45,7 +45,7 @@ func TestCallsAreCapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	s := session.New(session.Options{Brief: r.Brief(role, 1, 1), Desk: r, Workspace: w, MayEdit: mayEdit, Now: time.Now, MaxCalls: 4})
+	s := session.New(session.Options{Brief: r.Brief(role, 1, 1), Desk: r, Workspace: w, MayEdit: mayEdit, Now: time.Now, Caps: research.Caps{Calls: 4}})
 	for range 3 {
 		do(t, s, "list_files", nil)
 	}

@@ -67,7 +67,7 @@ func (e episode) Submit(ctx context.Context, s tool.Submission) (research.TrialI
 	case repeated:
 		return earlier, true, nil
 	case spent >= limit:
-		return 0, false, research.Misuse("Read the verdicts with await_trial and end; another session will go on.",
+		return 0, false, research.Misuse("Read the verdicts and end; another session will go on.",
 			"this session has used its %d submissions", limit)
 	case s.Parent != nil && *s.Parent != base:
 		return 0, false, research.Misuse(fmt.Sprintf("Leave parent out, or rebase_to %s first and edit again.", *s.Parent),
@@ -139,7 +139,11 @@ func (e episode) Await(ctx context.Context, id research.TrialID, atMost time.Dur
 		wait, cancel = context.WithTimeout(ctx, atMost)
 		defer cancel()
 	}
+	begun := e.options.Now()
 	t, err := e.options.Desk.Await(wait, id)
+	e.mu.Lock()
+	e.waited += e.options.Now().Sub(begun)
+	e.mu.Unlock()
 	switch {
 	case err != nil && ctx.Err() == nil && errors.Is(wait.Err(), context.DeadlineExceeded):
 		return research.Trial{}, false, nil

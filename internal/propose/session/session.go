@@ -6,12 +6,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +37,20 @@ type Instant interface {
 	Instant() bool
 }
 
+// Confined is implemented by proposers that let a program of others, or a person, edit the
+// workspace directly.
+type Confined interface {
+	Proposer
+	// Confinement says how that program is kept to its workspace and tools: "sandbox" or "none".
+	Confinement() string
+}
+
+// Finite is implemented by proposers that have a fixed amount to propose.
+type Finite interface {
+	Proposer
+	Exhausted() bool
+}
+
 // A Desk is what a session may ask of the run. A refusal that the proposer can mend is a
 // [research.MisuseError]; any other error ends the session.
 type Desk interface {
@@ -47,6 +63,11 @@ type Desk interface {
 	Await(ctx context.Context, id research.TrialID) (research.Trial, error)
 	// Journal records a tool call that has ended.
 	Journal(ctx context.Context, c research.ToolCalled) error
+	// Reserve sets the worst case of a model call aside. It fails with an error that wraps
+	// [ErrNoBudget] when the run's dollars or tokens do not suffice.
+	Reserve(ctx context.Context, a research.ModelAsked) error
+	// Settle records what a model call cost in the end.
+	Settle(ctx context.Context, a research.ModelAnswered) error
 }
 
 // A Query is what a desk is asked for a list of trials.
@@ -62,19 +83,24 @@ type Options struct {
 	Workspace *workspace.Workspace // a copy of the incumbent's tree
 	MayEdit   func(path string) bool
 	Now       func() time.Time
-	MaxCalls  int // free tool calls; 0 means 200
+	Caps      research.Caps // zero fields mean the defaults
 	// AwaitAtMost bounds each wait for a verdict, for clients that time out; 0 means no bound.
 	AwaitAtMost time.Duration
+	// Transcript takes what is said and done, as one JSON object a line; nil drops it.
+	Transcript io.Writer
 }
 
+// The caps of a session that was given none.
 const (
 	defaultCalls   = 200
 	defaultSubmits = 3
+	defaultTurns   = 80
+	defaultTime    = time.Hour
 )
 
 // ErrSpent ends a session whose proposer goes on calling tools after it was told that it has
 // no calls left.
-var ErrSpent = errors.New("the session has used all of its tool calls")
+var ErrSpent = fmt.Errorf("%w: all tool calls are used", ErrCapped)
 
 // A Session is one episode. Its methods may be called from several goroutines.
 type Session struct {
@@ -90,18 +116,24 @@ type Session struct {
 	byKey     map[string]research.TrialID // those that count
 	submitted map[research.TrialID]submission
 	refunded  map[string]int // by key: how often our harness failed to measure it
+	turns     int            // model calls that were begun
+	charged   research.Charge
+	opened    time.Time
+	waited    time.Duration // for verdicts
+
+	asking  sync.Mutex // held over a whole reservation
+	writing sync.Mutex // the transcript
 }
 
 // New opens a session.
 func New(o Options) *Session {
-	if o.MaxCalls == 0 {
-		o.MaxCalls = defaultCalls
-	}
-	if o.Brief.MaxSubmit == 0 {
-		o.Brief.MaxSubmit = defaultSubmits
-	}
+	o.Caps.Calls = cmp.Or(o.Caps.Calls, defaultCalls)
+	o.Caps.Turns = cmp.Or(o.Caps.Turns, defaultTurns)
+	o.Caps.Time = cmp.Or(o.Caps.Time, research.Duration(defaultTime))
+	o.Caps.Submits = cmp.Or(o.Caps.Submits, o.Brief.MaxSubmit, defaultSubmits)
+	o.Brief.MaxSubmit = o.Caps.Submits
 	s := &Session{
-		options: o, tools: tool.For(o.Brief), base: o.Brief.Incumbent.ID,
+		options: o, opened: o.Now(), tools: tool.For(o.Brief), base: o.Brief.Incumbent.ID,
 		byKey: map[string]research.TrialID{}, submitted: map[research.TrialID]submission{}, refunded: map[string]int{},
 	}
 	s.kit = tool.Kit{Brief: o.Brief, Workspace: o.Workspace, MayEdit: o.MayEdit, Archive: o.Desk, Runner: o.Desk, Episode: episode{s}}
@@ -110,6 +142,13 @@ func New(o Options) *Session {
 
 // Brief is all that the session may know.
 func (s *Session) Brief() research.Brief { return s.options.Brief }
+
+// Caps are those in force for this session.
+func (s *Session) Caps() research.Caps { return s.options.Caps }
+
+// WorkspaceDir is where the workspace lies, for a proposer that edits files itself. Whatever it
+// does there, submit_trial takes only what the role may edit.
+func (s *Session) WorkspaceDir() string { return s.options.Workspace.Dir() }
 
 // Tools lists what can be called.
 func (s *Session) Tools() []tool.Definition {
@@ -131,7 +170,9 @@ func (s *Session) Submitted() int {
 // session.
 func (s *Session) Call(ctx context.Context, name string, args json.RawMessage) (tool.Answer, error) {
 	begun := s.options.Now()
+	s.Note(Entry{Kind: ToolCall, Name: printable(name), Args: args})
 	answer, callErr := s.dispatch(ctx, name, args)
+	s.Note(toolAnswer(name, answer, callErr))
 	note := research.ToolCalled{
 		Session: s.options.Brief.Session, Tool: printable(name), Digest: digest(args),
 		Wall: research.SecondsOf(s.options.Now().Sub(begun)), CPU: research.SecondsOf(answer.CPU), Bytes: len(answer.Text),
@@ -161,14 +202,14 @@ func (s *Session) dispatch(ctx context.Context, name string, args json.RawMessag
 			continue
 		}
 		switch spends := name == "submit_trial" || name == "await_trial"; {
-		case calls > 2*s.options.MaxCalls:
+		case calls > 2*s.options.Caps.Calls:
 			return tool.Answer{}, ErrSpent
-		case calls > s.options.MaxCalls && !spends:
+		case calls > s.options.Caps.Calls && !spends:
 			return tool.Answer{IsError: true, Text: "No tool calls are left in this session. Submit your workspace with submit_trial, or end."}, nil
 		}
 		return t.Call(ctx, s.kit, args)
 	}
-	if calls > 2*s.options.MaxCalls {
+	if calls > 2*s.options.Caps.Calls {
 		return tool.Answer{}, ErrSpent
 	}
 	names := make([]string, len(s.tools))

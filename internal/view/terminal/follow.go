@@ -71,11 +71,20 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 		if f.Attempt.Trial == research.Baseline {
 			what = fmt.Sprintf("baseline measurement %d", f.Attempt.Replicate+1)
 		}
-		say("%s: attempt %d lost: %s", what, f.Attempt.Number, f.Reason)
+		say("%s: attempt %d lost: %s", what, f.Attempt.Number, Printable(f.Reason))
 	case research.SessionClosed:
-		if f.Ending == "error" {
-			say("session %d: %s", f.Session, s.Bad(f.Error))
+		if f.Ending == endingSubmitted {
+			return nil
 		}
+		session, _, err := r.Session(f.Session)
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprintf("session %d (%s): %s", f.Session, clip(session.Agent, maxCell), endingText(f.Ending, s))
+		if f.Error != "" {
+			text += ": " + clip(f.Error, max(s.Width, 100))
+		}
+		say("%s", text)
 	case research.Judged:
 		if f.Trial == research.Baseline && f.Outcome == research.Valid {
 			return nil

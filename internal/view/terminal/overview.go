@@ -1,5 +1,5 @@
-// Package terminal shows a run to a person at a terminal: status, one trial, the tree, and the
-// live view of a run at work. It reads the lineage and what the supervisor tells through
+// Package terminal shows a run to a person at a terminal: status, one trial, one session, the tree,
+// and the live view of a run at work. It reads the lineage and what the supervisor tells through
 // control; it writes nothing. Start reading at [Collect].
 package terminal
 
@@ -27,7 +27,8 @@ type Overview struct {
 	Trials     int                     `json:"trials"` // submitted, the baseline not counted
 	Budgets    research.Budgets        `json:"budgets"`
 	Spend      research.Spend          `json:"spend"`
-	Best       []lineage.Point         `json:"best_so_far"` // the baseline and each keep, oldest first
+	Ledger     []research.LedgerRow    `json:"ledger,omitempty"` // model calls by role and model
+	Best       []lineage.Point         `json:"best_so_far"`      // the baseline and each keep, oldest first
 	Recent     []research.Trial        `json:"recent"`
 	NearMisses []research.Trial        `json:"near_misses"`
 	Head       string                  `json:"head"`
@@ -47,6 +48,9 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 		return o, err
 	}
 	if o.Spend, err = r.Spend(); err != nil {
+		return o, err
+	}
+	if o.Ledger, err = r.Ledger(); err != nil {
 		return o, err
 	}
 	o.Trials = o.Spend.Trials

@@ -22,6 +22,12 @@ func WriteStatus(w io.Writer, o Overview, now time.Time, s Style) {
 			fmt.Fprintln(w, line)
 		}
 	}
+	if lines := ledgerLines(o, s); len(lines) > 0 {
+		fmt.Fprintln(w)
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+		}
+	}
 	if len(o.NearMisses) > 0 {
 		fmt.Fprintf(w, "\nnear misses: they beat %s, and a limit or gate stopped them\n", o.Incumbent.ID)
 		for _, t := range o.NearMisses {
@@ -64,7 +70,7 @@ func (o Overview) noIncumbent(s Style) string {
 	if o.Baseline == nil || o.Baseline.Verdict == nil {
 		return "the baseline is not measured yet"
 	}
-	return fmt.Sprintf("%s  %s", s.Status(o.Baseline.Status, 0), o.Baseline.Verdict.Reason)
+	return fmt.Sprintf("%s  %s", s.Status(o.Baseline.Status, 0), Printable(o.Baseline.Verdict.Reason))
 }
 
 func scoreLine(o Overview, s Style) string {
@@ -112,6 +118,9 @@ func spendLine(o Overview, now time.Time) string {
 	text += ", " + used.Round(time.Second).String()
 	if o.Budgets.Time > 0 {
 		text += " of " + o.Budgets.Time.Std().String()
+	}
+	if models := modelSpendText(o); models != "" {
+		text += ", " + models
 	}
 	if o.Spend.LostWall > 0 {
 		text += fmt.Sprintf(", %.0f s lost with attempts that left no result", float64(o.Spend.LostWall))
@@ -168,6 +177,9 @@ func liveLines(l control.Live, now time.Time, s Style) []string {
 			mark = s.Good("•")
 		}
 		lines = append(lines, fmt.Sprintf("  %s  %-10s %-12s %s", mark, a.Name, s.Faint(a.Proposer), doing))
+		if a.Problem != "" {
+			lines = append(lines, "     "+s.Bad(clip(a.Problem, max(s.Width-5, 24))))
+		}
 	}
 	return lines
 }

@@ -88,14 +88,14 @@ func (s Style) Status(status research.Status, width int) string {
 	}
 }
 
-// Printable takes out what could command a terminal: recipes and models write much of what is
-// shown. Line breaks and tabs stay.
+// Printable takes out what could command a terminal, or show text in another order than it has:
+// recipes and models write much of what is shown. Line breaks and tabs stay.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || !unicode.IsControl(r) {
-			return r
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
+			return -1
 		}
-		return -1
+		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
 }
 

@@ -3,6 +3,7 @@ package terminal
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -96,6 +97,9 @@ func TestGolden(t *testing.T) {
 	var status, shown, tree bytes.Buffer
 	WriteStatus(&status, overviewOf(), noon, plain)
 	golden(t, "status", status.String())
+	var models bytes.Buffer
+	WriteStatus(&models, withModels(overviewOf()), noon, plain)
+	golden(t, "status-models", models.String())
 	WriteTrial(&shown, trial(60, research.Status(research.Disqualified), 25.0, -0.45), overviewOf(), plain)
 	golden(t, "trial", strings.ReplaceAll(shown.String(), noon.Local().Format(time.DateTime), "<when>"))
 	trials := []research.Trial{trial(0, research.StatusBaseline, 26.356, 0), trial(1, research.StatusKeep, 26, -0.3),
@@ -158,14 +162,28 @@ func TestLinesFitTheTerminal(t *testing.T) {
 }
 
 func TestNothingShownCommandsTheTerminal(t *testing.T) {
-	const title = "\x1b]0;owned\x07"
+	const title = "\x1b]0;owned\x07\u202egnp.exe\u2066\r"
 	evil := trial(3, research.Status(research.Crash), 1, 0)
 	evil.Proposal.Hypothesis, evil.Proposal.Notes, evil.Verdict.Reason = title, title, title
 	evil.Measurement.Crash = &research.CrashExcerpt{Exception: title, Frame: title, Code: title}
 	var out bytes.Buffer
 	WriteTrial(&out, evil, overviewOf(), Style{Width: 100})
+	evil.Proposal.Confinement = title
+	WriteTrial(&out, evil, overviewOf(), Style{Width: 100})
+	line := must(json.Marshal(entry{Kind: title, Turn: 1, Name: title, Args: must(json.Marshal(map[string]string{title: title})), Text: title}))
+	WriteTranscript(&out, append(line, "\n"+title...), Style{Width: 100})
+	for _, kind := range []string{"said", "tool_call", "tool_answer", "output", "noted"} {
+		line := must(json.Marshal(entry{Kind: kind, Name: title, Args: must(json.Marshal(title)), Text: title}))
+		WriteTranscript(&out, line, Style{Width: 100})
+	}
+	session := lineage.Session{SessionRow: research.SessionRow{ID: 1, Agent: title, Role: "x" + title, Proposer: title, Error: title, Ending: title, ClosedAt: noon}}
+	WriteSession(&out, session, nil, Style{Width: 100})
+	WriteSessions(&out, []lineage.Session{session}, Style{Width: 100})
+	o := withModels(overviewOf())
+	o.Ledger[0].Model, o.Ledger[1].Role, o.Live.Agents[0].Problem = title, title, title
+	WriteStatus(&out, o, noon, Style{Width: 100})
 	fmt.Fprintln(&out, VerdictLine(evil, seconds, Style{Width: 100}), Printable("a\tb\nc\x9b2J"))
-	if strings.ContainsAny(out.String(), "\x1b\x07\u009b") {
+	if strings.ContainsAny(out.String(), "\x1b\x07\u009b\r\u202e\u2066") {
 		t.Errorf("escape codes of a recipe reach the terminal: %q", out.String())
 	}
 }

@@ -83,6 +83,9 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 	row(w, "parent", t.Proposal.Parent.String())
 	row(w, "role", t.Proposal.Role)
 	row(w, "proposer", t.Proposal.Proposer)
+	if t.Proposal.Confinement != "" {
+		row(w, "confinement", confinementText(t.Proposal.Confinement, s))
+	}
 	if t.Proposal.Expected != nil {
 		row(w, "expected", signed(*t.Proposal.Expected, o.Score.Unit))
 	}
@@ -91,6 +94,14 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 	}
 	row(w, "tree", t.Proposal.Tree.Short())
 	row(w, "submitted", t.SubmittedAt.Local().Format(time.DateTime))
+}
+
+// confinementText says how the agent that proposed a trial was kept to its tools.
+func confinementText(c string, s Style) string {
+	if c == "none" {
+		return s.Bad(c) + ": the agent could reach more than its workspace and its tools"
+	}
+	return Printable(c)
 }
 
 func writeVerdict(w io.Writer, t research.Trial, o Overview) {

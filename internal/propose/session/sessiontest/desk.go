@@ -32,6 +32,12 @@ type Run struct {
 	trees   []workspace.Tree
 	journal []research.ToolCalled
 	Refused int // duplicates
+
+	// Budget bounds the model calls; its zero fields bound nothing.
+	Budget  research.Charge
+	asked   []research.ModelAsked
+	settled []research.ModelAnswered
+	out     research.Charge // charged, or set aside
 }
 
 // Start measures the baseline.
@@ -183,4 +189,39 @@ func (r *Run) Amend(id research.TrialID, change func(*research.Trial)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.trials[id])
+}
+
+// Reserve sets a charge aside, within the budget.
+func (r *Run) Reserve(_ context.Context, a research.ModelAsked) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.Budget; b.Tokens > 0 && r.out.Tokens+a.Worst.Tokens > b.Tokens || b.USD > 0 && r.out.USD+a.Worst.USD > b.USD {
+		return fmt.Errorf("%w: the next call may pass it", session.ErrNoBudget)
+	}
+	r.out.Tokens += a.Worst.Tokens
+	r.out.USD += a.Worst.USD
+	r.asked = append(r.asked, a)
+	return nil
+}
+
+// Settle records a call's cost.
+func (r *Run) Settle(_ context.Context, a research.ModelAnswered) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, asked := range r.asked {
+		if asked.Session == a.Session && asked.Call == a.Call {
+			r.out.Tokens += a.Charge.Tokens - asked.Worst.Tokens
+			r.out.USD += a.Charge.USD - asked.Worst.USD
+			r.settled = append(r.settled, a)
+			return nil
+		}
+	}
+	return fmt.Errorf("call %d of session %d was never asked", a.Call, a.Session)
+}
+
+// ModelCalls lists what was asked and what was settled.
+func (r *Run) ModelCalls() ([]research.ModelAsked, []research.ModelAnswered) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.asked), slices.Clone(r.settled)
 }
