@@ -153,6 +153,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 		return err
 	}
 	defer hired.Close()
+	hired.warn(reg)
 	dir := f.state
 	if dir == "" {
 		if dir, err = newRunDir(t.Name, time.Now()); err != nil {

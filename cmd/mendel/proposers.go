@@ -60,7 +60,7 @@ func (c hiring) hire() (_ *company, err error) {
 	if c.table, err = price.Load(c.prices); err != nil {
 		return nil, err
 	}
-	c.keys = map[string]string{}
+	c.takeKeys()
 	all := &company{players: map[string]session.Proposer{}}
 	defer func() {
 		if err != nil {
@@ -81,12 +81,29 @@ func (c hiring) hire() (_ *company, err error) {
 		}
 		all.players[a.Name] = same[id]
 	}
-	// Children of this process have no business with the keys.
-	for name := range c.keys {
-		os.Unsetenv(name)
-	}
 	return all, nil
 }
+
+// takeKeys moves every API key from the environment into memory: runners and checks, which
+// inherit the environment, have no business with it.
+func (c *hiring) takeKeys() {
+	names := []string{"ANTHROPIC_API_KEY", openai.KeyEnv, "CODEX_API_KEY", openai.GeminiKeyEnv, openai.GeminiKeyEnvToo}
+	for _, a := range c.agents {
+		if env := optionsOf(a).KeyEnv; env != "" {
+			names = append(names, env)
+		}
+	}
+	c.keys = map[string]string{}
+	for _, name := range names {
+		if key := os.Getenv(name); key != "" {
+			c.keys[name] = key
+			os.Unsetenv(name)
+		}
+	}
+}
+
+// getenv is the environment as this process found it.
+func (c hiring) getenv(name string) string { return cmp.Or(c.keys[name], os.Getenv(name)) }
 
 func optionsOf(a research.Agent) research.ProposerOptions {
 	if a.Options == nil {
@@ -128,18 +145,18 @@ func (c hiring) model(all *company, a research.Agent, kind, name string) (sessio
 	case kindAnthropic:
 		env := cmp.Or(o.KeyEnv, "ANTHROPIC_API_KEY")
 		if err = anthropic.Check(name, o); err == nil {
-			client, err = anthropic.New(anthropic.Options{BaseURL: o.BaseURL, Key: c.key(env), KeyEnv: env})
+			client, err = anthropic.New(anthropic.Options{BaseURL: o.BaseURL, Key: c.getenv(env), KeyEnv: env})
 		}
 	case kindOpenAI:
 		env := cmp.Or(o.KeyEnv, openai.KeyEnv)
 		if err = openai.Check(o); err == nil {
-			client, err = openai.New(openai.Options{BaseURL: o.BaseURL, Key: c.key(env), KeyEnv: env})
+			client, err = openai.New(openai.Options{BaseURL: o.BaseURL, Key: c.getenv(env), KeyEnv: env})
 		}
 	default:
 		env := cmp.Or(o.KeyEnv, openai.GeminiKeyEnv)
-		key := c.key(env)
+		key := c.getenv(env)
 		if key == "" && o.KeyEnv == "" {
-			key = c.key(openai.GeminiKeyEnvToo)
+			key = c.getenv(openai.GeminiKeyEnvToo)
 		}
 		if err = openai.Check(o); err == nil {
 			client, err = openai.NewGemini(openai.Options{BaseURL: o.BaseURL, Key: key, KeyEnv: env})
@@ -163,14 +180,6 @@ func (c hiring) model(all *company, a research.Agent, kind, name string) (sessio
 	return model.New(model.Options{Client: client, Name: a.Proposer, Model: name, ProposerOptions: o, Price: pricer}), nil
 }
 
-// key takes a key from the environment; it is kept in memory only.
-func (c hiring) key(env string) string {
-	if _, taken := c.keys[env]; !taken {
-		c.keys[env] = os.Getenv(env)
-	}
-	return c.keys[env]
-}
-
 // command makes a player of an external agent.
 func (c hiring) command(line string) (session.Proposer, error) {
 	home, _ := os.UserHomeDir() // without one there are no credentials to hand on
@@ -187,7 +196,7 @@ func (c hiring) command(line string) (session.Proposer, error) {
 	}
 	hidden = slices.DeleteFunc(hidden, func(dir string) bool { _, err := os.Stat(dir); return dir == "" || err != nil })
 	p, err := command.New(command.Options{
-		Line: line, Self: c.bench.self, Home: home,
+		Line: line, Self: c.bench.self, Home: home, Getenv: c.getenv,
 		Box: agentbox.New(agentbox.Options{Host: c.bench.host, Self: c.bench.self, Unconfined: c.unboxed, Hidden: hidden, Log: c.log}),
 	})
 	if err != nil {
@@ -289,6 +298,19 @@ func eachTrial(r *lineage.Reader, visit func(research.Trial) error) error {
 		}
 	}
 	return nil
+}
+
+// warn says what this machine cannot hold of the arm that was asked for.
+func (c *company) warn(reg research.Registration) {
+	if reg.Arm.Lineage {
+		return
+	}
+	for _, a := range reg.Agents {
+		kind, _ := splitProposer(a.Proposer)
+		if confined, ok := c.players[a.Name].(session.Confined); kind == kindExternal || ok && confined.Confinement() == agentbox.None {
+			fmt.Fprintf(os.Stderr, "mendel: warning: nothing confines who plays %s: that it does not read the history on this disk rests on trust, and its trials record it\n", a.Name)
+		}
+	}
 }
 
 // report prints old against new, when a run was replayed.
