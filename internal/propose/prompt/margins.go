@@ -3,6 +3,7 @@ package prompt
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"mendel/internal/research"
 )
@@ -20,11 +21,14 @@ func margins(b research.Brief, h research.History) string {
 		if moves := slackMoves(m.Bound.Name, h.Own, known); len(moves) > 0 {
 			slices.Sort(moves)
 			least, most := moves[0], moves[len(moves)-1]
-			if least == 0 && most == 0 {
-				line += fmt.Sprintf("; your last %s did not move it", count(len(moves), "edit"))
-			} else {
-				line += fmt.Sprintf("; your last %s moved it by %s in the median (from %s to %s)", count(len(moves), "edit"),
-					signed(moves[len(moves)/2]), signed(least), signed(most))
+			switch edits := count(len(moves), "edit"); {
+			case least == 0 && most == 0:
+				line += fmt.Sprintf("; your last %s did not move it", edits)
+			case len(moves) == 1:
+				line += fmt.Sprintf("; your last edit moved it by %s", signed(rounded(least)))
+			default:
+				line += fmt.Sprintf("; your last %s moved it by %s in the median (from %s to %s)", edits,
+					signed(rounded(moves[len(moves)/2])), signed(rounded(least)), signed(rounded(most)))
 			}
 		}
 		lines = append(lines, line)
@@ -33,6 +37,15 @@ func margins(b research.Brief, h research.History) string {
 		return ""
 	}
 	return section(marginsBudget, "# Margins of the incumbent\nA positive move is room gained, a negative one is room used.", lines, "")
+}
+
+// rounded keeps four significant digits: more would only be read as noise.
+func rounded(v float64) float64 {
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	if err != nil {
+		return v
+	}
+	return r
 }
 
 // known indexes every trial of a brief.

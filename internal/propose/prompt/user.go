@@ -218,7 +218,7 @@ func yourSession(b research.Brief) string {
 	}
 	lines := []string{
 		holds,
-		"Find the change within your role that you expect to improve the score most, edit, check, and submit it with submit_trial and read its verdict.",
+		"Find the change within your role that you expect to improve the score most, edit, check, submit it with submit_trial, and read its verdict.",
 		fmt.Sprintf("One submit is a complete session. A second one is right only if the row that comes back names a concrete next edit. At most %s.", count(max(b.MaxSubmit, 1), "submit")),
 	}
 	return section(taskBudget, "# Your session", lines, "")

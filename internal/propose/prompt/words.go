@@ -50,6 +50,9 @@ func Margin(m research.Margin) string {
 	case m.Slack >= 0:
 		side = "under"
 	}
+	if m.Bound.Unit == "s" && m.Holds() {
+		m.Slack, m.Value = rounded(m.Slack), rounded(m.Value)
+	}
 	if m.AtLeast {
 		return fmt.Sprintf("at least %s over %s (stopped at %s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), m.Bound.Name,
 			quantity(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
