@@ -158,7 +158,7 @@ func (c hiring) model(all *company, a research.Agent, kind, name string) (sessio
 		if key == "" && o.KeyEnv == "" {
 			key = c.getenv(openai.GeminiKeyEnvToo)
 		}
-		if err = openai.Check(o); err == nil {
+		if err = openai.CheckGemini(o); err == nil {
 			client, err = openai.NewGemini(openai.Options{BaseURL: o.BaseURL, Key: key, KeyEnv: env})
 		}
 	}

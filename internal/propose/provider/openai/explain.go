@@ -8,8 +8,7 @@ import (
 	"mendel/internal/propose/provider/model"
 )
 
-// explain corrects the class of errors that mean something else with this protocol: what a server
-// says about an option is for the operator, since the same option goes with every request.
+// explain corrects the class of errors that mean something else with this protocol.
 func (h habit) explain(err error) error {
 	var e *model.Error
 	if !errors.As(err, &e) {
@@ -19,20 +18,35 @@ func (h habit) explain(err error) error {
 		e.Class, e.Hint = model.Wait, ""
 		return e
 	}
+	return forOperator(e)
+}
+
+// forOperator finds the errors that the operator has to mend: what a server says about an option
+// is for him, since the same option goes with every request.
+func forOperator(e *model.Error) *model.Error {
 	if e.Class != model.BadRequest {
 		return e
 	}
 	words := strings.ToLower(e.Message)
-	refused := strings.Contains(words, "support") || strings.Contains(words, "invalid value")
+	about := func(word string) bool { return strings.Contains(words, word) }
+	refused := about("support") || about("invalid value")
+	hint := ""
 	switch {
-	case strings.Contains(words, "tool-call-parser"):
-		e.Class, e.Hint = model.Misconfigured, "start vLLM with --enable-auto-tool-choice and --tool-call-parser"
-	case refused && strings.Contains(words, "not support tools"):
-		e.Class, e.Hint = model.Misconfigured, "choose a model that can call tools"
-	case refused && strings.Contains(words, "reasoning_effort"):
-		e.Class, e.Hint = model.Misconfigured, "set thinking to 0, or choose another model: this server does not let this one think and call tools at once"
-	case refused && strings.Contains(words, "temperature"):
-		e.Class, e.Hint = model.Misconfigured, "leave temperature out for this model"
+	case about("tool-call-parser"):
+		hint = "start vLLM with --enable-auto-tool-choice and --tool-call-parser"
+	case about("organization must be verified"):
+		hint = "verify the organization in OpenAI's settings, or choose another model"
+	case refused && about("not support tools"):
+		hint = "choose a model that can call tools"
+	case refused && (about("reasoning_effort") || about("reasoning.effort")):
+		hint = "set thinking to 0, or choose another model: the server does not let this one think so, with tools"
+	case refused && (about("web_search") || about("web search")):
+		hint = "leave web_search out for this model"
+	case refused && about("temperature"):
+		hint = "leave temperature out for this model"
+	}
+	if hint != "" {
+		e.Class, e.Hint = model.Misconfigured, hint
 	}
 	return e
 }

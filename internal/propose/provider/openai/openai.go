@@ -1,16 +1,17 @@
-// Package openai speaks OpenAI's chat-completions protocol, to OpenAI and to every server that
-// speaks it too: vLLM, Ollama, llama.cpp, OpenRouter, and Gemini at its compatible endpoint.
+// Package openai speaks OpenAI's two protocols: the Responses API to OpenAI itself, and chat
+// completions to every server that speaks it too: vLLM, Ollama, llama.cpp, OpenRouter, and Gemini
+// at its compatible endpoint.
 //
-// Servers differ in what they send, so whatever can be understood is accepted, and what they want
-// handed back is kept as it came. Start reading at [Client.Ask].
+// OpenAI's own models think and call tools at once through the Responses API alone, which few
+// other servers have. Servers of chat completions differ in what they send, so whatever can be
+// understood is accepted. What a server wants handed back is kept as it came. Start reading at
+// [New], then responses.go and chat.go.
 package openai
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -35,44 +36,48 @@ type Options struct {
 	Key     string        // needed at the provider's own address only
 	KeyEnv  string        // the environment variable that Key came from, for hints
 	Idle    time.Duration // as in [wire.Options]
+	// Responses says that also the server at BaseURL speaks the Responses API.
+	Responses bool
 }
 
-// A Client asks one server. It implements [model.Client].
+// A Client asks one server in the protocol that it speaks.
 type Client struct {
-	wire  *wire.Client
-	habit habit
-}
-
-// A habit is how a server departs from what most servers accept.
-type habit struct {
-	// completionTokens says that the cap on the output is called max_completion_tokens. OpenAI
-	// refuses max_tokens for models that reason; other servers may not know the newer name and
-	// would then leave the output unbounded.
-	completionTokens bool
-	cacheKey         bool // prompt_cache_key is understood
-	namesNoEffort    bool // see [effort]
-	quotaIsRate      bool // a quota that is used up is one per minute or day
+	model.Client
+	wire *wire.Client
 }
 
 // New makes a client of OpenAI, or of the server at o.BaseURL.
 func New(o Options) (*Client, error) {
-	h := habit{}
-	if own(o.BaseURL, BaseURL) {
-		h = habit{completionTokens: true, cacheKey: true, namesNoEffort: true}
+	speaksResponses := o.Responses || own(o.BaseURL, BaseURL)
+	maxReply := int64(0)
+	if speaksResponses {
+		maxReply = maxResponse
 	}
-	return newClient(o, BaseURL, KeyEnv, h)
+	w, err := connect(o, BaseURL, KeyEnv, maxReply)
+	if err != nil {
+		return nil, err
+	}
+	if speaksResponses {
+		return &Client{&responses{wire: w}, w}, nil
+	}
+	return &Client{&chat{wire: w}, w}, nil
 }
 
 // NewGemini makes a client of Gemini.
 func NewGemini(o Options) (*Client, error) {
-	return newClient(o, GeminiBaseURL, GeminiKeyEnv, habit{completionTokens: own(o.BaseURL, GeminiBaseURL), quotaIsRate: true})
+	w, err := connect(o, GeminiBaseURL, GeminiKeyEnv, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{&chat{w, habit{completionTokens: own(o.BaseURL, GeminiBaseURL), quotaIsRate: true}}, w}, nil
 }
 
 func own(given, provider string) bool {
 	return given == "" || strings.TrimRight(given, "/") == provider
 }
 
-func newClient(o Options, provider, keyEnv string, h habit) (*Client, error) {
+// connect makes the connection; a maxReply of 0 is the usual one.
+func connect(o Options, provider, keyEnv string, maxReply int64) (*wire.Client, error) {
 	o.KeyEnv = cmp.Or(o.KeyEnv, keyEnv)
 	if o.Key == "" && own(o.BaseURL, provider) {
 		return nil, research.Hinted(fmt.Errorf("there is no API key for %s", provider),
@@ -82,41 +87,38 @@ func newClient(o Options, provider, keyEnv string, h habit) (*Client, error) {
 	if o.Key != "" {
 		header.Set("Authorization", "Bearer "+o.Key)
 	}
-	w, err := wire.New(wire.Options{
-		BaseURL: cmp.Or(o.BaseURL, provider), Key: o.Key, KeyEnv: o.KeyEnv, Idle: o.Idle, Header: header,
+	return wire.New(wire.Options{
+		BaseURL: cmp.Or(o.BaseURL, provider), Key: o.Key, KeyEnv: o.KeyEnv, Idle: o.Idle, Header: header, MaxReply: maxReply,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &Client{wire: w, habit: h}, nil
 }
 
 // Close gives idle connections back.
 func (c *Client) Close() { c.wire.Close() }
 
-// Ask sends a request and reads the whole reply.
-func (c *Client) Ask(ctx context.Context, r model.Request) (model.Reply, error) {
-	body, err := c.habit.request(r)
-	if err != nil {
-		return model.Reply{}, err
+// Check refuses settings that OpenAI, or a server at o.BaseURL, does not have.
+func Check(o research.ProposerOptions) error {
+	if own(o.BaseURL, BaseURL) {
+		return check(o)
 	}
-	reading := reading{wire: c.wire}
-	err = c.wire.Stream(ctx, "/chat/completions", body, func(e wire.Event) (bool, error) { return reading.event(e.Data) })
-	switch {
-	case err != nil && reading.finish != "" && errors.Is(err, io.ErrUnexpectedEOF):
-		// Some servers end without [DONE]; the reply itself was complete.
-	case err != nil:
-		return model.Reply{}, c.habit.explain(err)
-	}
-	return reading.reply(len(r.Turns))
+	return checkChat(o)
 }
 
-// Check refuses settings that the protocol does not have.
-func Check(o research.ProposerOptions) error {
+// CheckGemini refuses settings that Gemini's compatible endpoint does not have.
+func CheckGemini(o research.ProposerOptions) error { return checkChat(o) }
+
+var errNoSearch = errors.New("the chat-completions protocol has no web search")
+
+const noSearchHint = "leave web_search out, or let an anthropic: proposer, or an openai: one without base_url, play this role"
+
+func checkChat(o research.ProposerOptions) error {
+	if o.WebSearch {
+		return research.Hinted(errNoSearch, noSearchHint)
+	}
+	return check(o)
+}
+
+func check(o research.ProposerOptions) error {
 	switch {
-	case o.WebSearch:
-		return research.Hinted(errors.New("the chat-completions protocol has no web search"),
-			"leave web_search out, or let an anthropic: proposer play this role")
 	case o.Temperature != nil && (*o.Temperature < 0 || *o.Temperature > 2):
 		return research.Hinted(fmt.Errorf("temperature %g is out of range", *o.Temperature), "the protocol takes 0 to 2")
 	case o.Thinking > 0 && o.MaxOutput > 0 && o.Thinking >= o.MaxOutput:

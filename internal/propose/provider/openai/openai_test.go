@@ -291,24 +291,45 @@ func TestGeminiQuotaIsWaitedFor(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	hot, warm := 2.5, 0.7
-	for name, o := range map[string]research.ProposerOptions{
-		"web search":   {WebSearch: true},
-		"temperature":  {Temperature: &hot},
-		"all thinking": {Thinking: 2000, MaxOutput: 2000},
+	other := "http://127.0.0.1:11434/v1"
+	for name, c := range map[string]struct {
+		check func(research.ProposerOptions) error
+		o     research.ProposerOptions
+		ok    bool
+	}{
+		"OpenAI's own search":  {openai.Check, research.ProposerOptions{WebSearch: true}, true},
+		"by its address":       {openai.Check, research.ProposerOptions{WebSearch: true, BaseURL: openai.BaseURL + "/"}, true},
+		"another's search":     {openai.Check, research.ProposerOptions{WebSearch: true, BaseURL: other}, false},
+		"Gemini's search":      {openai.CheckGemini, research.ProposerOptions{WebSearch: true}, false},
+		"too hot":              {openai.Check, research.ProposerOptions{Temperature: &hot}, false},
+		"too hot for Gemini":   {openai.CheckGemini, research.ProposerOptions{Temperature: &hot}, false},
+		"all thinking":         {openai.Check, research.ProposerOptions{Thinking: 2000, MaxOutput: 2000}, false},
+		"warm and thoughtful":  {openai.Check, research.ProposerOptions{Temperature: &warm, Thinking: 1000, MaxOutput: 2000}, true},
+		"the same for another": {openai.Check, research.ProposerOptions{Temperature: &warm, Thinking: 1000, MaxOutput: 2000, BaseURL: other}, true},
+		"the same for Gemini":  {openai.CheckGemini, research.ProposerOptions{Temperature: &warm, Thinking: 1000, MaxOutput: 2000}, true},
 	} {
-		if err := openai.Check(o); err == nil || research.Hint(err) == "" {
+		if err := c.check(c.o); (err == nil) != c.ok || err != nil && research.Hint(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	if err := openai.Check(research.ProposerOptions{Temperature: &warm, Thinking: 1000, MaxOutput: 2000}); err != nil {
-		t.Error(err)
 	}
 	for _, construct := range []func(openai.Options) (*openai.Client, error){openai.New, openai.NewGemini} {
 		if _, err := construct(openai.Options{}); err == nil || !strings.Contains(research.Hint(err), "_API_KEY") {
 			t.Errorf("no key: %v, hint %q", err, research.Hint(err))
 		}
-		if _, err := construct(openai.Options{BaseURL: "http://127.0.0.1:11434/v1"}); err != nil {
+		if _, err := construct(openai.Options{BaseURL: other}); err != nil {
 			t.Errorf("a server of one's own wants no key: %v", err)
 		}
+	}
+}
+
+// A search that chat completions cannot do is not left out in silence.
+func TestNoSearchWithoutResponses(t *testing.T) {
+	s, c := pair(t, providertest.OpenAI(providertest.Quirks{}), openai.Options{}, always(providertest.Reply{Text: "Fine."}))
+	r := request(model.Turn{User: "Hello."})
+	r.WebSearch = true
+	_, err := c.Ask(t.Context(), r)
+	var e *model.Error
+	if !errors.As(err, &e) || e.Class != model.Misconfigured || e.Hint == "" || len(s.Requests()) > 0 {
+		t.Errorf("%v, after %d requests", err, len(s.Requests()))
 	}
 }

@@ -1,11 +1,7 @@
 package openai
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"regexp"
-	"strconv"
 
 	"mendel/internal/propose/provider/model"
 )
@@ -21,7 +17,6 @@ type request struct {
 	MaxCompletionTokens int           `json:"max_completion_tokens,omitempty"`
 	Temperature         *float64      `json:"temperature,omitempty"`
 	ReasoningEffort     string        `json:"reasoning_effort,omitempty"`
-	PromptCacheKey      string        `json:"prompt_cache_key,omitempty"`
 }
 
 type streamOptions struct {
@@ -53,15 +48,12 @@ type toolMessage struct {
 func (h habit) request(r model.Request) (request, error) {
 	body := request{
 		Model: r.Model, Stream: true, StreamOptions: streamOptions{IncludeUsage: true},
-		Temperature: r.Temperature, ReasoningEffort: h.effort(r.Model, r.Thinking),
+		Temperature: r.Temperature, ReasoningEffort: effort(r.Thinking),
 	}
 	if h.completionTokens {
 		body.MaxCompletionTokens = r.MaxOutput
 	} else {
 		body.MaxTokens = r.MaxOutput
-	}
-	if h.cacheKey {
-		body.PromptCacheKey = cacheKey(r.Shared)
 	}
 	for _, t := range r.Tools {
 		body.Tools = append(body.Tools, toolEntry{Type: "function", Function: function{Name: t.Name, Description: t.Description, Parameters: t.Schema}})
@@ -75,7 +67,7 @@ func (h habit) request(r model.Request) (request, error) {
 		switch {
 		case t.Reply != nil:
 			if !json.Valid(t.Reply.Raw) {
-				return request{}, &model.Error{Class: model.BadRequest, Message: "a reply of another provider cannot be handed back"}
+				return request{}, errForeign()
 			}
 			body.Messages = append(body.Messages, t.Reply.Raw)
 		case t.Results != nil:
@@ -104,23 +96,16 @@ func resultText(r model.Result) string {
 	return r.Text
 }
 
-// cacheKey keeps the sessions of a run, which share their beginning, on the machines that have it
-// cached.
-func cacheKey(shared string) string {
-	sum := sha256.Sum256([]byte(shared))
-	return "mendel-" + hex.EncodeToString(sum[:8])
-}
-
-// The protocol knows no budget for thinking, only levels. The bounds lie between the budgets that
+// The protocols know no budget for thinking, only levels. The bounds lie between the budgets that
 // Gemini documents for its levels: 1024, 8192 and 24576 tokens.
 const (
 	lowEffort    = 4 << 10  // tokens; up to here "low"
 	mediumEffort = 16 << 10 // tokens; up to here "medium", beyond "high"
 )
 
-// effort is the level for a budget. Nothing is said where no thinking is asked for, except to
-// OpenAI about its models from GPT-5.4 on: with tools it refuses them unless the effort is "none".
-func (h habit) effort(name string, thinking int) string {
+// effort is the level for a budget. Nothing is said where no thinking is asked for: the model
+// does as it does by default, since not every model takes "none".
+func effort(thinking int) string {
 	switch {
 	case thinking > mediumEffort:
 		return "high"
@@ -128,20 +113,11 @@ func (h habit) effort(name string, thinking int) string {
 		return "medium"
 	case thinking > 0:
 		return "low"
-	case h.namesNoEffort && since54(name):
-		return "none"
 	}
 	return ""
 }
 
-var generation = regexp.MustCompile(`^gpt-(\d+)(?:\.(\d+))?(?:-|$)`)
-
-func since54(name string) bool {
-	parts := generation.FindStringSubmatch(name)
-	if parts == nil {
-		return false
-	}
-	major, _ := strconv.Atoi(parts[1])
-	minor, _ := strconv.Atoi(parts[2])
-	return major > 5 || major == 5 && minor >= 4
+// errForeign is the error for a conversation that was begun with another client.
+func errForeign() error {
+	return &model.Error{Class: model.BadRequest, Message: "a reply of another provider cannot be handed back"}
 }

@@ -15,9 +15,21 @@ import (
 	"mendel/internal/research"
 )
 
-// A model behind a server with Gemini's habits plays a whole session with the real tools: it edits,
-// gets a call wrong, is cut off, mends it, submits and ends.
+// A model behind a server with Gemini's habits, and one behind the Responses API, play a whole
+// session with the real tools: they edit, get a call wrong, are cut off, mend it, submit and end.
 func TestSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		protocol providertest.Protocol
+		make     func(openai.Options) (*openai.Client, error)
+	}{
+		"gemini:gemini-3.8-flash": {providertest.Gemini(), openai.NewGemini},
+		"openai:gpt-6.1-sol":      {providertest.Responses(), openai.New},
+	} {
+		t.Run(name, func(t *testing.T) { playsASession(t, name, c.protocol, c.make) })
+	}
+}
+
+func playsASession(t *testing.T, name string, protocol providertest.Protocol, newClient func(openai.Options) (*openai.Client, error)) {
 	steps := []providertest.Reply{
 		{Thinking: "Look first.", Calls: []providertest.Call{{Name: "read_file", Args: `{"path":"train.py"}`}, {Name: "list_files", Args: `{}`}}},
 		{Calls: []providertest.Call{{Name: "edit_file", Args: `{"path": "train.py", "old"`}}},
@@ -27,14 +39,14 @@ func TestSession(t *testing.T) {
 		{Calls: []providertest.Call{{Name: "submit_trial", Args: `{"hypothesis":"less is more","expected_delta":-1}`}}},
 		{Text: "That is all."},
 	}
-	s, err := providertest.New(providertest.Options{Protocol: providertest.Gemini(), Play: func(r providertest.Request) providertest.Reply {
+	s, err := providertest.New(providertest.Options{Protocol: protocol, Play: func(r providertest.Request) providertest.Reply {
 		return steps[r.Number-1]
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	client, err := openai.NewGemini(openai.Options{BaseURL: s.URL + "/v1", Key: providertest.Key})
+	client, err := newClient(openai.Options{BaseURL: s.URL + "/v1", Key: providertest.Key, Responses: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +55,11 @@ func TestSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cost, _ := table.Of("gemini:gemini-3.8-flash")
+	cost, _ := table.Of(name)
 	proposer := model.New(model.Options{
-		Client: client, Name: "gemini:gemini-3.8-flash", Price: cost,
-		Sleep: func(context.Context, time.Duration) error { return nil },
+		Client: client, Name: name, Price: cost,
+		ProposerOptions: research.ProposerOptions{Thinking: 8000},
+		Sleep:           func(context.Context, time.Duration) error { return nil },
 	})
 	run := &sessiontest.Run{
 		Task: research.TaskCard{

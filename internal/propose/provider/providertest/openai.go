@@ -27,7 +27,7 @@ type Quirks struct {
 
 // OpenAI is the chat-completions protocol, spoken by a server with these quirks.
 func OpenAI(q Quirks) Protocol {
-	o := &openAI{quirks: q, cached: map[string]bool{}}
+	o := &openAI{quirks: q}
 	return Protocol{
 		path:    "/v1/chat/completions",
 		key:     func(h http.Header) string { return strings.TrimPrefix(h.Get("Authorization"), "Bearer ") },
@@ -47,9 +47,34 @@ const Refusal = "refusal"
 
 type openAI struct {
 	quirks Quirks
+	cache  promptCache
+}
 
-	mu     sync.Mutex
-	cached map[string]bool // beginnings of conversations, by hash
+// A promptCache remembers the beginnings of conversations, as the provider's does.
+type promptCache struct {
+	mu    sync.Mutex
+	known map[string]bool // by hash
+}
+
+// count takes the parts of a conversation, and says how many tokens they have, four bytes each,
+// and how many of them an earlier one began with.
+func (p *promptCache) count(parts []json.RawMessage) (all, cached int64) {
+	beginning := sha256.New()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[string]bool{}
+	}
+	for _, part := range parts {
+		_, _ = beginning.Write(part)
+		all += 4 + int64(len(part)/4)
+		key := hex.EncodeToString(beginning.Sum(nil))
+		if p.known[key] {
+			cached = all
+		}
+		p.known[key] = true
+	}
+	return all, cached
 }
 
 func openAIRefusal(status int, message string) string {
@@ -178,9 +203,13 @@ func wantsUsage(r Request) bool {
 	return json.Unmarshal(r.Body, &fields) == nil && fields.StreamOptions.IncludeUsage
 }
 
-// usage counts four bytes for a token, and as cached what an earlier request began with.
 func (o *openAI) usage(r Request, a Reply) map[string]any {
-	prompt, cached, write := o.prompt(r)
+	var fields struct {
+		Messages []json.RawMessage `json:"messages"`
+	}
+	_ = json.Unmarshal(r.Body, &fields) // it was read before
+	prompt, cached := o.cache.count(fields.Messages)
+	write := int64(0)
 	thinking := int64(len(a.Thinking) / 4)
 	completion := 1 + thinking + int64(len(a.Text)/4)
 	for _, c := range a.Calls {
@@ -199,26 +228,4 @@ func (o *openAI) usage(r Request, a Reply) map[string]any {
 		"prompt_tokens_details":     map[string]any{"cached_tokens": cached, "cache_write_tokens": write},
 		"completion_tokens_details": details,
 	}
-}
-
-func (o *openAI) prompt(r Request) (all, cached, write int64) {
-	var fields struct {
-		Messages []json.RawMessage `json:"messages"`
-	}
-	if json.Unmarshal(r.Body, &fields) != nil {
-		return 0, 0, 0
-	}
-	beginning := sha256.New()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, message := range fields.Messages {
-		_, _ = beginning.Write(message)
-		all += 4 + int64(len(message)/4)
-		key := hex.EncodeToString(beginning.Sum(nil))
-		if o.cached[key] {
-			cached = all
-		}
-		o.cached[key] = true
-	}
-	return all, cached, 0
 }

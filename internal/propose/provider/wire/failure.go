@@ -94,7 +94,8 @@ func (c *Client) fail(e model.Error) *model.Error {
 type report struct{ kind, code, message string }
 
 // reported understands the forms in which servers report errors: {"error": {"type", "code",
-// "message"}} of most, {"error": "text"}, and {"message"} or {"detail"} at the top.
+// "message"}} of most, the same as the one element of a list, {"error": "text"}, and {"message"}
+// or {"detail"} at the top.
 func reported(body []byte) report {
 	type object struct {
 		Type    string          `json:"type"`
@@ -103,6 +104,10 @@ func reported(body []byte) report {
 		Message string          `json:"message"`
 		Detail  json.RawMessage `json:"detail"`
 		Error   json.RawMessage `json:"error"`
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(body, &list) == nil && len(list) == 1 { // Gemini
+		body = list[0]
 	}
 	var o object
 	if json.Unmarshal(body, &o) != nil {
@@ -148,9 +153,9 @@ func (c *Client) classify(status int, body []byte) *model.Error {
 	case status == http.StatusNotFound, about("model_not_found", "not_found_error", "unknown model", "invalid model", "not a valid model", "model not found"),
 		status/100 == 4 && about("model") && about("does not exist", "not found"):
 		e.Class, e.Hint = model.Misconfigured, "check the model's name, and that the server has it; "+c.addressHint()
-	case status == http.StatusTooManyRequests, status == statusOverloaded, status/100 != 4 && about("overloaded", "rate_limit", "resource_exhausted"):
+	case status == http.StatusTooManyRequests, status == statusOverloaded, status/100 != 4 && about("overloaded", "rate_limit", "resource_exhausted", "slow_down"):
 		e.Class = model.Wait
-	case status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusConflict, status == 0 && about("invalid_request"):
+	case status/100 == 4 && status != http.StatusRequestTimeout && status != http.StatusConflict, status == 0 && about("invalid_request", "invalid_prompt", "context_length_exceeded"):
 		e.Class = model.BadRequest
 	default:
 		e.Class = model.Retry

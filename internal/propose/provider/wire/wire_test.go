@@ -226,6 +226,8 @@ func TestStatuses(t *testing.T) {
 		{400, `{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}`, model.Misconfigured, "SOME_KEY"},
 		{400, body("invalid_request_error", "", "messages: prompt is too long: internal limit"), model.BadRequest, ""},
 		{400, `{"error":"model \"qwen\" not found, try pulling it first"}`, model.Misconfigured, "model's name"},
+		{400, `[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]`, model.Misconfigured, "SOME_KEY"},
+		{503, `[{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}]`, model.Wait, ""},
 		{413, body("request_too_large", "", "too large"), model.BadRequest, ""},
 		{422, `{"detail":[{"msg":"field required"}]}`, model.BadRequest, ""},
 		{408, "", model.Retry, ""},
@@ -256,10 +258,23 @@ func TestErrorsInAStream(t *testing.T) {
 		`{"type":"error","error":{"type":"api_error","message":"Internal"}}`:          model.Retry,
 		`{"type":"invalid_request_error","message":"no"}`:                             model.BadRequest,
 		`{"message":"something"}`: model.Retry,
+		`{"code":"context_length_exceeded","message":"Your input exceeds the context window of this model."}`: model.BadRequest,
+		`{"code":"invalid_prompt","message":"Limited access to this content for safety reasons."}`:            model.BadRequest,
+		`{"code":"slow_down","message":"Slow down."}`:                                                         model.Wait,
 	} {
 		if e := c.Failed([]byte(body)); e.Class != class || !e.Began {
 			t.Errorf("%s is %+v, want %s", body, e, class)
 		}
+	}
+}
+
+func TestAnErrorInAList(t *testing.T) {
+	_, err := ask(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `[{"error":{"code":400,"message":"The input is too long.","status":"INVALID_ARGUMENT"}}]`)
+	})
+	if e := failure(t, err); e.Message != "The input is too long." {
+		t.Errorf("its message is %q", e.Message)
 	}
 }
 
