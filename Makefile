@@ -43,6 +43,7 @@ bench: build ## measure what the README quotes; prints ratios of one run
 	@scripts/setup test
 	$(GO) run ./bench/overhead -mendel $(abspath $(BIN))
 	$(GO) run ./bench/history
+	$(GO) run ./bench/swarm
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for a while each (FUZZTIME=30s)

@@ -29,7 +29,8 @@ func mcpCommand() *cobra.Command {
 		Short: "Serve a session's tools over MCP, on standard input and output",
 		Long: `Serves the tools of one session in the Model Context Protocol, for any coding agent. With a
 ROLE it opens a session of a run that was started with --proposer external, and closes it when the
-agent hangs up; --session takes one that is open. The prompt is what ` + "`mendel session open`" + ` prints.
+agent hangs up; --session takes one that is open. The prompt is what ` + "`mendel prompt ROLE`" + ` prints.
+Agents that a run starts itself (--proposer command:…) are given a --socket.
 
 Waits for a verdict are cut at --await-at-most, below the time after which clients give a tool up;
 the answer then says to call again.`,
@@ -64,8 +65,8 @@ the answer then says to call again.`,
 	}
 	stateFlag(c, &state)
 	flags := c.Flags()
-	flags.Int64Var(&id, "session", 0, "a session that is open")
-	flags.StringVar(&socket, "socket", "", "a socket that serves one session's tools")
+	flags.Int64Var(&id, "session", 0, "a session that is open, by its id")
+	flags.StringVar(&socket, "socket", "", "a socket that serves one session's tools, as MENDEL_SOCKET names it")
 	flags.DurationVar(&await, "await-at-most", mcp.AwaitAtMost, "longest wait for a verdict in one call")
 	return c
 }
@@ -91,7 +92,7 @@ func serveRunSession(ctx context.Context, state, role string, id research.Sessio
 		defer func() {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			_, closeErr := client.CloseSession(last, opened.Session)
+			_, closeErr := closeSession(last, state, opened.Session)
 			err = errors.Join(err, closeErr)
 		}()
 	}

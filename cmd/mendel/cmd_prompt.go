@@ -20,7 +20,11 @@ func promptCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "prompt ROLE",
 		Short: "Exactly what a session of this role would be told now",
-		Args:  exactly(1, "one role or agent"),
+		Long: `Prints the prompt that a session of this role would be given if it began now, whoever plays it.
+It is a view of the record: nothing is opened, asked or spent.`,
+		Example: `  mendel prompt arch
+  mendel prompt arch --sizes    how many bytes each section has, and may have`,
+		Args: exactly(1, "one role or agent"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, r, err := openRun(state)
 			if err != nil {
@@ -75,6 +79,6 @@ func promptCommand() *cobra.Command {
 		},
 	}
 	stateFlag(c, &state)
-	c.Flags().BoolVar(&sizes, "sizes", false, "only the size of each section")
+	c.Flags().BoolVar(&sizes, "sizes", false, "only the size and the budget of each section")
 	return c
 }

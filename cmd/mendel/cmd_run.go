@@ -61,9 +61,17 @@ another, until a budget is used, nobody has anything more to propose, or you sto
 TASK is a task's directory, or the name of one in ./tasks. Ctrl-C, SIGHUP and ` + "`mendel stop`" + `
 begin no new work and let running trials finish; a second Ctrl-C kills them. Nothing that was
 measured is lost, and --resume goes on: without new budgets under the old ones, with them under
-the new.`,
+the new.
+
+--proposer says who the specialists are: mutate, which needs no key, language models, coding
+agents, or you. Keys are read from ANTHROPIC_API_KEY, OPENAI_API_KEY and GEMINI_API_KEY. --usd and
+--tokens are hard: a call that could pass them is not made.`,
 		Example: `  mendel run tasks/airbench-cpu --trials 24
   mendel run tasks/golf-cpu --hours 8 --parallel 2 --roles opt,arch
+  mendel run tasks/golf-cpu --proposer anthropic:claude-opus-5-5 --usd 5
+  mendel run tasks/golf-cpu --proposer openai:qwen3-coder --base-url http://localhost:11434/v1
+  mendel run tasks/golf-cpu --proposer mutate --proposer opt=gemini:gemini-3.8-flash --usd 5
+  mendel run tasks/golf-cpu --proposer 'command:claude -p' --usd 20 --session-usd 2
   mendel run --resume --trials 48`,
 		Args: between(0, 1, "one task, or --resume with at most one run directory"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -97,14 +105,14 @@ func (f *runFlags) bind(c *cobra.Command) {
 	flags.StringSliceVar(&f.roles, "roles", nil, "only these roles (default: all)")
 	flags.StringVar(&f.config, "config", "", "the run's configuration file (docs/run-configuration.md); flags win over it")
 	flags.StringArrayVar(&f.proposers, "proposer", nil, "who proposes, for all or as ROLE=PROPOSER; repeatable (default: mutate);\n"+proposerKinds)
-	flags.StringVar(&f.baseURL, "base-url", "", "address of the models' server, such as http://localhost:8000/v1")
+	flags.StringVar(&f.baseURL, "base-url", "", "address of a models' server of your own, such as http://localhost:8000/v1")
 	flags.Float64Var(&f.temperature, "temperature", 0, "temperature of the models (default: the provider's)")
 	flags.IntVar(&f.thinking, "thinking", 0, "tokens that a model call may think")
 	flags.IntVar(&f.maxOutput, "max-output", 0, "tokens that a model call may write, thinking included")
 	flags.BoolVar(&f.webSearch, "web-search", false, "let the provider search the web for the model")
 	flags.IntVar(&f.maxTurns, "max-turns", 0, "model calls in one session (default: 80)")
-	flags.Float64Var(&f.sessionUSD, "session-usd", 0, "US dollars that one session may cost")
-	flags.StringVar(&f.prices, "prices", "", "price table that goes before the built-in one")
+	flags.Float64Var(&f.sessionUSD, "session-usd", 0, "US dollars that one session may cost; coding agents are told it")
+	flags.StringVar(&f.prices, "prices", "", "price table that goes before the built-in one (docs/providers.md)")
 	flags.Int64Var(&f.seed, "seed", 1, "seed of the search and of the trials' seeds")
 	flags.StringVar(&f.site, "site", "", "what differs on this machine (default: <task>.site.yaml beside the task, or the user's)")
 	flags.BoolVar(&f.unsandboxed, "allow-unsandboxed", false, "run below the sandbox level that the task asks for; every report shows it")
@@ -237,29 +245,32 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err := bench.sameAs(reg); err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if err := changeBudgets(c, store, budgets); err != nil {
+	now, err := store.Budgets()
+	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if budgets, err = store.Budgets(); err != nil {
+	if budgets, err = changedBudgets(c, store, now, budgets); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	hired, err := hiring{
 		task: t, bench: bench, agents: reg.Agents, budgets: budgets, caps: reg.Caps, prices: cmp.Or(f.prices, reg.Prices),
-		hidden: dir, unboxed: reg.Unsandboxed, submitted: store.Reader, baseline: reg.BaselineTree,
+		hidden: dir, unboxed: reg.AgentsUnconfined, submitted: store.Reader, baseline: reg.BaselineTree,
 	}.hire()
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
 	defer hired.Close()
+	if budgets != now { // once nothing refuses them any more
+		if _, err := store.Append(c.Context(), research.BudgetChanged{Budgets: budgets, By: "resume"}); err != nil {
+			return errors.Join(err, store.Close())
+		}
+	}
 	return supervise(c, dir, store, t, bench, hired, f, true)
 }
 
-// changeBudgets records the budgets that were typed; the others stay. A typed 0 lifts a cap.
-func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budgets) error {
-	now, err := store.Budgets()
-	if err != nil {
-		return err
-	}
+// changedBudgets are those in force with the ones that were typed in their place. A typed 0
+// lifts a cap.
+func changedBudgets(c *cobra.Command, store *lineage.Store, now, typed research.Budgets) (research.Budgets, error) {
 	changed := now
 	if c.Flags().Changed("trials") {
 		changed.Trials = typed.Trials
@@ -277,26 +288,25 @@ func changeBudgets(c *cobra.Command, store *lineage.Store, typed research.Budget
 		changed.Tokens = typed.Tokens
 	}
 	if changed == now {
-		return nil
+		return now, nil
 	}
 	spend, err := store.Spend()
 	if err != nil {
-		return err
+		return now, err
 	}
 	if c.Flags().Changed("trials") && typed.Trials > 0 && typed.Trials <= spend.Trials {
-		return research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.Trials)},
+		return now, research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.Trials)},
 			fmt.Sprintf("--trials %d for ten more", spend.Trials+10))
 	}
 	if c.Flags().Changed("usd") && typed.USD > 0 && typed.USD <= spend.Charge.USD {
-		return research.Hinted(usageError{fmt.Errorf("--usd %g: the run has spent $%.2f already, and the number is a total", typed.USD, spend.Charge.USD)},
+		return now, research.Hinted(usageError{fmt.Errorf("--usd %g: the run has spent $%.2f already, and the number is a total", typed.USD, spend.Charge.USD)},
 			fmt.Sprintf("--usd %.0f for five dollars more", math.Ceil(spend.Charge.USD+5)))
 	}
 	if c.Flags().Changed("tokens") && typed.Tokens > 0 && typed.Tokens <= spend.Charge.Tokens {
-		return research.Hinted(usageError{fmt.Errorf("--tokens %d: the run has used %d tokens already, and the number is a total", typed.Tokens, spend.Charge.Tokens)},
+		return now, research.Hinted(usageError{fmt.Errorf("--tokens %d: the run has used %d tokens already, and the number is a total", typed.Tokens, spend.Charge.Tokens)},
 			fmt.Sprintf("--tokens %d for a million more", spend.Charge.Tokens+1_000_000))
 	}
-	_, err = store.Append(c.Context(), research.BudgetChanged{Budgets: changed, By: "resume"})
-	return err
+	return changed, nil
 }
 
 // registeredTask loads the task of a run, and refuses it when it is not the same any more.
@@ -328,7 +338,7 @@ func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackag
 	if err != nil {
 		return err
 	}
-	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, hired.players, resumed)
+	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, hired, resumed)
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,10 @@ func sessionToolCommand() *cobra.Command {
 		Long: `Calls a tool of an open session. Values are text, or numbers where the tool wants numbers.
 --arg KEY=@FILE takes the value from a file, @- from standard input, @@… is a text that begins
 with @. Exit code 1 when the tool refuses the call; its answer says how to mend it.`,
+		Example: `  mendel session tool 3                                  describe all tools
+  mendel session tool 3 read_file --arg path=train.py
+  mendel session tool 3 edit_file --arg path=train.py --arg old=@old.txt --arg new=@new.txt
+  mendel session tool 3 await_trial --arg trial=007`,
 		Args: between(1, 2, "a session's id and a tool's name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := sessionID(args[0])
@@ -161,7 +165,10 @@ func sessionSubmitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "submit ID",
 		Short: "Freeze the workspace as a trial",
-		Args:  exactly(1, "a session's id"),
+		Long: `Freezes the workspace of an open session as a trial, which spends one of the run's budget. A recipe
+that was tried before is refused and costs nothing. Exit code 1 when the submission is refused.`,
+		Example: `  mendel session submit 3 --hypothesis "Longer warm-up; may cost steps" --expected-delta -0.02 --wait`,
+		Args:    exactly(1, "a session's id"),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, err := sessionID(args[0])
 			if err != nil {
@@ -190,9 +197,9 @@ func sessionSubmitCommand() *cobra.Command {
 	stateFlag(c, &state)
 	flags := c.Flags()
 	flags.StringVar(&hypothesis, "hypothesis", "", "what changes, why it should help, what it may cost")
-	flags.Float64Var(&expected, "expected-delta", 0, "forecast of score minus the incumbent's score, signed")
+	flags.Float64Var(&expected, "expected-delta", 0, "forecast of score minus the incumbent's score: below 0 when you expect it to fall")
 	flags.StringVar(&notes, "notes", "", "anything that helps whoever reads this trial later")
-	flags.StringVar(&key, "key", "", "any text; a call that repeats it gets the first call's trial")
+	flags.StringVar(&key, "key", "", "any text; a call that repeats it gets the first call's trial instead of a second one")
 	flags.StringVar(&parent, "parent", "", "the trial that the workspace is built on; it is known and may be left out")
 	flags.BoolVar(&wait, "wait", false, "wait for the verdict and print it")
 	flags.BoolVar(&asJSON, "json", false, "the answer as JSON")
@@ -232,25 +239,46 @@ func sessionCloseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withRun(c, state, func(ctx context.Context, client *control.Client) error {
-				closed, err := client.CloseSession(ctx, id)
-				if err != nil {
-					return err
-				}
-				names := make([]string, len(closed.Trials))
-				for i, t := range closed.Trials {
-					names[i] = t.String()
-				}
-				if len(names) == 0 {
-					names = []string{"none"}
-				}
-				fmt.Printf("session %d is closed; its trials: %s\n", id, strings.Join(names, ", "))
-				return nil
-			})
+			closed, err := closeSession(c.Context(), state, id)
+			if err != nil {
+				return err
+			}
+			names := make([]string, len(closed.Trials))
+			for i, t := range closed.Trials {
+				names[i] = t.String()
+			}
+			if len(names) == 0 {
+				names = []string{"none"}
+			}
+			fmt.Printf("session %d is closed; its trials: %s\n", id, strings.Join(names, ", "))
+			return nil
 		},
 	}
 	stateFlag(c, &state)
 	return c
+}
+
+// closeSession ends a session. One that the run has ended meanwhile, because its budget was used,
+// is closed as wanted.
+func closeSession(ctx context.Context, state string, id research.SessionID) (control.Closed, error) {
+	client, err := dialRun(ctx, state)
+	if err == nil {
+		defer client.Close()
+		var closed control.Closed
+		if closed, err = client.CloseSession(ctx, id); err == nil {
+			return closed, nil
+		}
+	}
+	_, r, openErr := openRun(state)
+	if openErr != nil {
+		return control.Closed{}, err
+	}
+	defer r.Close()
+	row, found, readErr := r.Session(id)
+	if readErr != nil || !found || row.ClosedAt.IsZero() {
+		return control.Closed{}, err
+	}
+	return control.Closed{Session: id, Trials: row.Trials}, nil
 }
 
 func sessionID(typed string) (research.SessionID, error) {

@@ -109,6 +109,48 @@ func (o optionSettings) registered() (*research.ProposerOptions, error) {
 	return r, nil
 }
 
+// passSettings are what coding agents get beside what they are known to need.
+type passSettings struct {
+	env   setting[[]string] // names of environment variables
+	hosts setting[[]string]
+}
+
+func (p passSettings) or(other passSettings) passSettings {
+	return passSettings{env: p.env.or(other.env), hosts: p.hosts.or(other.hosts)}
+}
+
+// first is the place of one that was given; false when none was.
+func (p passSettings) first() (place, bool) {
+	at := cmp.Or(p.env.at, p.hosts.at)
+	return at, at != place{}
+}
+
+// registered are the settings as the run stores them; nil when none was given.
+func (p passSettings) registered() (*research.ProposerOptions, error) {
+	if _, any := p.first(); !any {
+		return nil, nil
+	}
+	for _, name := range p.env.value {
+		switch {
+		case !variableName.MatchString(name):
+			return nil, p.env.at.fault("write the variables' names, such as [MY_PROVIDER_KEY], never a key: a run stores its configuration",
+				"this is not a list of names of environment variables")
+		case slices.Contains([]string{"PATH", "HOME", "TMPDIR"}, name) || strings.HasPrefix(name, "MENDEL_"):
+			return nil, p.env.at.fault("leave it out", "an agent gets a %s of its own", name)
+		}
+	}
+	for _, host := range p.hosts.value {
+		if !hostName.MatchString(host) {
+			return nil, p.hosts.at.fault("such as [api.example.com]: names alone, without https://, port, path or *; addresses are refused",
+				"this is not a list of names of hosts")
+		}
+	}
+	return &research.ProposerOptions{PassEnv: p.env.value, Hosts: p.hosts.value}, nil
+}
+
+// hostName matches a name whose last part is no number: an address has no certificate to trust.
+var hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*$`)
+
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (o optionSettings) check() error {
@@ -150,6 +192,7 @@ func checkBaseURL(s setting[string]) error {
 type choice struct {
 	proposer setting[string]
 	options  optionSettings
+	passes   passSettings
 }
 
 // A roleChoice is a choice for one role, or for one agent of a team without roles.
@@ -183,13 +226,13 @@ func (s runSettings) or(other runSettings) runSettings {
 	return s
 }
 
-// namesModel says whether any of the choices is a model.
-func (s runSettings) namesModel() bool {
-	model := func(c choice) bool {
+// names says whether any of the choices is of such a kind.
+func (s runSettings) names(such func(kind string) bool) bool {
+	is := func(c choice) bool {
 		kind, _ := splitProposer(c.proposer.value)
-		return takesOptions(kind)
+		return such(kind)
 	}
-	return model(s.choice) || slices.ContainsFunc(s.roles, func(r roleChoice) bool { return model(r.choice) })
+	return is(s.choice) || slices.ContainsFunc(s.roles, func(r roleChoice) bool { return is(r.choice) })
 }
 
 const (
@@ -366,6 +409,7 @@ func choiceFields(r settingsReader, c *choice) map[string]reading {
 		"base_url": field(r, &c.options.baseURL), "key_env": field(r, &c.options.keyEnv),
 		"temperature": field(r, &c.options.temperature), "thinking": field(r, &c.options.thinking),
 		"max_output": field(r, &c.options.maxOutput), "web_search": field(r, &c.options.webSearch),
+		"pass_env": list(r, &c.passes.env), "hosts": list(r, &c.passes.hosts),
 	}
 }
 
@@ -406,6 +450,26 @@ func field[T string | int | int64 | float64 | bool](r settingsReader, into *sett
 			into.at = r.at(pair.Key.GetToken())
 		}
 		return into.at.fault("", "%s wants %s", name, wanted(into.value))
+	}
+}
+
+// list reads a list of texts.
+func list(r settingsReader, into *setting[[]string]) reading {
+	return func(pair *ast.MappingValueNode) error {
+		into.at = r.at(pair.Key.GetToken())
+		name := pair.Key.GetToken().Value
+		items, ok := pair.Value.(*ast.SequenceNode)
+		if !ok {
+			return into.at.fault(name+": [ONE, ANOTHER]", "%s wants a list", name)
+		}
+		for _, item := range items.Values {
+			text, ok := item.(*ast.StringNode)
+			if !ok {
+				return into.at.fault("", "%s wants a list of names", name)
+			}
+			into.value = append(into.value, text.Value)
+		}
+		return nil
 	}
 }
 

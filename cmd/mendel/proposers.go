@@ -27,6 +27,7 @@ import (
 type company struct {
 	players map[string]session.Proposer // by agent name; agents that are played from outside are not in it
 	replay  *replay.Plan                // nil unless the run replays another
+	log     *lateLog                    // of agents
 	clients []interface{ Close() }
 }
 
@@ -49,7 +50,6 @@ type hiring struct {
 	unboxed   bool            // agents may run without a sandbox where there is none
 	submitted *lineage.Reader // of a run that is resumed; nil for a new one
 	baseline  research.Hash   // tree of the starting recipe
-	log       *slog.Logger
 
 	table *price.Table
 	keys  map[string]string // by environment variable
@@ -61,7 +61,7 @@ func (c hiring) hire() (_ *company, err error) {
 		return nil, err
 	}
 	c.takeKeys()
-	all := &company{players: map[string]session.Proposer{}}
+	all := &company{players: map[string]session.Proposer{}, log: &lateLog{}}
 	defer func() {
 		if err != nil {
 			all.Close()
@@ -87,11 +87,9 @@ func (c hiring) hire() (_ *company, err error) {
 // takeKeys moves every API key from the environment into memory: runners and checks, which
 // inherit the environment, have no business with it.
 func (c *hiring) takeKeys() {
-	names := []string{"ANTHROPIC_API_KEY", openai.KeyEnv, "CODEX_API_KEY", openai.GeminiKeyEnv, openai.GeminiKeyEnvToo}
+	names := append(command.KeyEnvs(), "ANTHROPIC_API_KEY", openai.KeyEnv, openai.GeminiKeyEnv, openai.GeminiKeyEnvToo)
 	for _, a := range c.agents {
-		if env := optionsOf(a).KeyEnv; env != "" {
-			names = append(names, env)
-		}
+		names = append(append(names, optionsOf(a).KeyEnv), optionsOf(a).PassEnv...)
 	}
 	c.keys = map[string]string{}
 	for _, name := range names {
@@ -119,7 +117,7 @@ func (c hiring) player(all *company, a research.Agent, kind, rest string) (sessi
 	case kindAnthropic, kindOpenAI, kindGemini:
 		return c.model(all, a, kind, rest)
 	case kindCommand:
-		return c.command(rest)
+		return c.command(rest, optionsOf(a), slog.New(slog.NewTextHandler(all.log, nil)))
 	case kindReplay:
 		var err error
 		if all.replay == nil {
@@ -181,7 +179,7 @@ func (c hiring) model(all *company, a research.Agent, kind, name string) (sessio
 }
 
 // command makes a player of an external agent.
-func (c hiring) command(line string) (session.Proposer, error) {
+func (c hiring) command(line string, o research.ProposerOptions, log *slog.Logger) (session.Proposer, error) {
 	home, _ := os.UserHomeDir() // without one there are no credentials to hand on
 	hidden := []string{c.task.Dir, c.bench.cacheDir}
 	for _, d := range c.task.Data {
@@ -196,17 +194,41 @@ func (c hiring) command(line string) (session.Proposer, error) {
 	}
 	hidden = slices.DeleteFunc(hidden, func(dir string) bool { _, err := os.Stat(dir); return dir == "" || err != nil })
 	p, err := command.New(command.Options{
-		Line: line, Self: c.bench.self, Home: home, Getenv: c.getenv,
-		Box: agentbox.New(agentbox.Options{Host: c.bench.host, Self: c.bench.self, Unconfined: c.unboxed, Hidden: hidden, Log: c.log}),
+		Line: line, Self: c.bench.self, Home: home, Getenv: c.getenv, Pass: o.PassEnv, Hosts: o.Hosts, Log: log,
+		Box: agentbox.New(agentbox.Options{Host: c.bench.host, Self: c.bench.self, Unconfined: c.unboxed, Hidden: hidden, Log: log}),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if (c.budgets.USD > 0 || c.caps.USD > 0) && !p.CanCap() {
-		return nil, research.Hinted(errors.New("this agent cannot keep to a number of dollars"),
-			"leave the cap in dollars out, cap --trials or --hours, or use an agent that can (claude)")
+	return p, c.affordable(p)
+}
+
+// affordable refuses an agent whose spending the run's caps would not bind. What a session may
+// cost is set aside before its agent starts, so it must be a number, and one that is kept to.
+func (c hiring) affordable(p *command.Proposer) error {
+	const other = ", cap --trials or --hours, or use an agent that can (claude)"
+	fits := "give --session-usd, a share of the run's budget"
+	fitsTokens := "give it in the file for --config, a share of the run's budget: session: {tokens: 400000}"
+	if c.submitted != nil { // session caps are registered
+		fits = "lift the run's cap with --usd 0, or start a new run with --session-usd"
+		fitsTokens = "lift the run's cap with --tokens 0, or start a new run with session: {tokens: 400000} in the file for --config"
 	}
-	return p, nil
+	budgets, caps := c.budgets, c.caps
+	switch {
+	case (budgets.USD > 0 || caps.USD > 0) && !p.CanCap():
+		return research.Hinted(errors.New("this agent cannot keep to a number of dollars"), "leave the cap in dollars out"+other)
+	case (budgets.Tokens > 0 || caps.Tokens > 0) && !p.CanCapTokens():
+		return research.Hinted(errors.New("this agent says only at its end how many tokens it used, so a cap could not be kept"), "leave the cap in tokens out"+other)
+	case budgets.USD > 0 && caps.USD == 0:
+		return research.Hinted(errors.New("a cap in dollars does not bind an agent without one for each session"), fits)
+	case budgets.Tokens > 0 && caps.Tokens == 0:
+		return research.Hinted(errors.New("a cap in tokens does not bind an agent without one for each session"), fitsTokens)
+	case budgets.USD > 0 && caps.USD > budgets.USD:
+		return research.Hinted(fmt.Errorf("the $%g of one session are more than the $%g of the run, so none could begin", caps.USD, budgets.USD), fits)
+	case budgets.Tokens > 0 && caps.Tokens > budgets.Tokens:
+		return research.Hinted(fmt.Errorf("the %d tokens of one session are more than the %d of the run, so none could begin", caps.Tokens, budgets.Tokens), fitsTokens)
+	}
+	return nil
 }
 
 // replay plans the repetition of an earlier run.

@@ -34,7 +34,7 @@ func registration(t *taskPackage, b *workbench, f runFlags, c runConfig) (resear
 		Arm: c.arm, Agents: c.agents, Budgets: c.budgets, Caps: c.caps, Replicates: t.Baseline.Replicates, Seeds: t.Seeds, Seed: f.seed,
 		Certificate: t.Certificate, Sandbox: b.note, SandboxRequire: t.Sandbox, Unsandboxed: b.below && f.unsandboxed,
 		Parallel: f.parallel, Prices: c.prices, Site: b.sitePath, SiteDigest: b.siteDigest, Environment: b.environment,
-		BaselineTree: root.Hash,
+		BaselineTree: root.Hash, AgentsUnconfined: f.unsandboxed && slices.ContainsFunc(c.agents, isCommand),
 	}
 	return reg, blobs, nil
 }
@@ -135,6 +135,7 @@ type casting struct {
 	optioned   bool     // some agent takes options
 	addressees []string // kinds of proposer that get the address that is given for all
 	keepers    []string // kinds of proposer that get the key that is given for all
+	commanded  bool     // some agent is a program
 }
 
 // cast chooses an agent's proposer and options. What was typed for an agent replaces what the
@@ -154,6 +155,14 @@ func (c *casting) cast(a *research.Agent) error {
 	}
 	c.names = append(c.names, a.Proposer)
 	kind, _ := splitProposer(a.Proposer)
+	if kind == kindCommand {
+		c.commanded = true
+		if a.Options, err = own.passes.or(c.file.passes).registered(); err != nil {
+			return err
+		}
+	} else if at, some := own.passes.first(); some {
+		return at.fault(passesHint, "%s has no such option", kind)
+	}
 	if !takesOptions(kind) {
 		if at, some := own.options.first(); some {
 			return at.fault(noOptionsHint(kind), "%s has no such option", kind)
@@ -171,6 +180,13 @@ func (c *casting) cast(a *research.Agent) error {
 	}
 	a.Options, err = c.typed.options.or(own.options).or(c.file.options).registered()
 	return err
+}
+
+const passesHint = "pass_env and hosts are for coding agents: command:COMMAND LINE"
+
+func isCommand(a research.Agent) bool {
+	kind, _ := splitProposer(a.Proposer)
+	return kind == kindCommand
 }
 
 func severalKinds(kinds []string) bool {
@@ -198,11 +214,14 @@ func noOptionsHint(kind string) string {
 func (c *casting) sharedOptions() error {
 	shared := c.typed.options.or(c.file.options)
 	useless, some := c.typed.options.first()
-	if !some && !c.file.namesModel() { // a model of a role that --roles leaves out is reason enough
+	if !some && !c.file.names(takesOptions) { // a model of a role that --roles leaves out is reason enough
 		useless, some = c.file.options.first()
 	}
 	const hint = "write it below each role that it is for, in the configuration file"
+	unpassed, passes := c.file.passes.first()
 	switch {
+	case passes && !c.commanded && !c.file.names(func(kind string) bool { return kind == kindCommand }):
+		return unpassed.fault(passesHint, "no proposer of this run has such an option")
 	case some && !c.optioned:
 		kind, _ := splitProposer(c.names[0])
 		return useless.fault(noOptionsHint(kind), "no proposer of this run has such an option")

@@ -21,7 +21,8 @@ import (
 // A liveRun is a supervisor in a process of its own, on a task whose trials take about a second.
 type liveRun struct {
 	t      *testing.T
-	dir    string // working directory; the run is in dir/run
+	dir    string   // working directory; the run is in dir/run
+	env    []string // of every command; nil means that of the tests
 	cmd    *exec.Cmd
 	output *bytes.Buffer
 }
@@ -59,7 +60,7 @@ func (l *liveRun) mendel(args ...string) string {
 
 func (l *liveRun) try(args ...string) (string, error) {
 	cmd := exec.Command("mendel", args...)
-	cmd.Dir = l.dir
+	cmd.Dir, cmd.Env = l.dir, l.env
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -69,7 +70,7 @@ func (l *liveRun) start(args ...string) {
 	l.t.Helper()
 	l.cmd = exec.Command("mendel", append([]string{"run"}, args...)...)
 	l.output = &bytes.Buffer{}
-	l.cmd.Dir, l.cmd.Stdout, l.cmd.Stderr = l.dir, l.output, l.output
+	l.cmd.Dir, l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr = l.dir, l.env, l.output, l.output
 	if err := l.cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}

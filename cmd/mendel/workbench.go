@@ -137,7 +137,7 @@ func (b *workbench) spec(t *taskPackage) bundle.Spec {
 }
 
 // loopConfig wires the parts of a run together.
-func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskPackage, players map[string]session.Proposer, resumed bool) (loop.Config, func(), error) {
+func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskPackage, hired *company, resumed bool) (loop.Config, func(), error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return loop.Config{}, nil, err
@@ -151,9 +151,10 @@ func (b *workbench) loopConfig(dir, shown string, store *lineage.Store, t *taskP
 	if err != nil {
 		return loop.Config{}, nil, errors.Join(err, exec.Close())
 	}
+	hired.log.to(log)
 	return loop.Config{
 			Dir: dir, Shown: shown, Task: t, Store: store, Executor: exec,
-			Proposers: players,
+			Proposers: hired.players,
 			Bench:     &freeTools{gate: gate, host: b.host, spec: b.spec(t), evaluator: t.Evaluator.Dir},
 			Site:      b.site, Self: b.self, CacheDir: b.cacheDir,
 			PID: os.Getpid(), Host: hostname, Resumed: resumed,

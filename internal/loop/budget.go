@@ -45,7 +45,7 @@ func (l *Loop) mayOpenSession() bool {
 	}
 	reserved := 0
 	for _, m := range l.team {
-		if m.session != 0 && m.trial == nil {
+		if m.session != 0 && m.submits == 0 {
 			reserved++
 		}
 	}

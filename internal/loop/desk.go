@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"mendel/internal/control"
 	"mendel/internal/lineage"
@@ -43,8 +44,8 @@ func (l *Loop) submit(d *desk, p research.Proposal, tree workspace.Tree) (resear
 	if l.early {
 		return 0, errEnded
 	}
-	if !l.mayStartSubmission() {
-		return 0, errNoTrial
+	if !l.mayStartSubmission() || d.member.submits > 0 && !l.mayOpenSession() {
+		return 0, errNoTrial // the others that are open have a trial each in reserve
 	}
 	if _, err := l.cfg.Store.Trial(p.Parent); err != nil {
 		return 0, research.Misuse("Give the id of a judged trial, or leave parent out.", "there is no trial %s", p.Parent)
@@ -71,6 +72,7 @@ func (l *Loop) submit(d *desk, p research.Proposal, tree workspace.Tree) (resear
 	}
 	l.queue.Push(job{jobKey: jobKey{trial: id}, queue: d.member.Role})
 	d.member.doing, d.member.trial, d.member.since = control.Waiting, &id, l.cfg.Now()
+	d.member.submits++
 	return id, nil
 }
 
@@ -150,9 +152,18 @@ func (d *desk) Await(ctx context.Context, id research.TrialID) (research.Trial, 
 		d.loop.do(ctx, func() { d.member.doing, d.member.trial = control.Thinking, nil })
 		return t, nil
 	case <-ctx.Done():
+		d.loop.do(context.WithoutCancel(ctx), func() { d.loop.forgetAwaiting(id, judged) })
 		return research.Trial{}, ctx.Err()
 	case <-d.loop.ended:
 		return research.Trial{}, errEnded
+	}
+}
+
+// forgetAwaiting drops one that waits no longer.
+func (l *Loop) forgetAwaiting(id research.TrialID, who chan<- research.Trial) {
+	l.awaiting[id] = slices.DeleteFunc(l.awaiting[id], func(c chan<- research.Trial) bool { return c == who })
+	if len(l.awaiting[id]) == 0 {
+		delete(l.awaiting, id)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"mendel/internal/control"
 	"mendel/internal/propose/session"
 	"mendel/internal/research"
 )
@@ -15,7 +16,7 @@ func (d *desk) Reserve(ctx context.Context, a research.ModelAsked) error {
 	for {
 		var refusal error
 		var settled chan struct{}
-		if err := d.loop.do(ctx, func() { settled, refusal = d.loop.reserve(a) }); err != nil {
+		if err := d.loop.do(ctx, func() { settled, refusal = d.loop.reserve(d.member, a) }); err != nil {
 			return err
 		}
 		if settled == nil {
@@ -31,7 +32,7 @@ func (d *desk) Reserve(ctx context.Context, a research.ModelAsked) error {
 
 // reserve records the reservation, or refuses it; when a settlement may still make room it
 // gives the channel that tells.
-func (l *Loop) reserve(a research.ModelAsked) (chan struct{}, error) {
+func (l *Loop) reserve(m *member, a research.ModelAsked) (chan struct{}, error) {
 	if l.early {
 		return nil, errEnded
 	}
@@ -44,7 +45,7 @@ func (l *Loop) reserve(a research.ModelAsked) (chan struct{}, error) {
 		if spend.Reserved != (research.Charge{}) {
 			return l.settled, nil
 		}
-		l.halt(short, false)
+		m.broke = true
 		return nil, fmt.Errorf("%w: %s", session.ErrNoBudget, short)
 	}
 	if !l.append(a) {
@@ -65,12 +66,14 @@ func (l *Loop) overdrawn(spend research.Spend, more research.Charge) string {
 	return ""
 }
 
-// Settle records what a model call cost.
+// Settle records what a model call cost. Money that turned out not to be needed lets agents that
+// were short of it try again.
 func (d *desk) Settle(ctx context.Context, a research.ModelAnswered) error {
 	a.Session = d.session
 	var ok bool
 	err := d.loop.do(ctx, func() {
 		ok = d.loop.append(a)
+		d.loop.unpark()
 		close(d.loop.settled)
 		d.loop.settled = make(chan struct{})
 	})
@@ -78,6 +81,15 @@ func (d *desk) Settle(ctx context.Context, a research.ModelAnswered) error {
 		err = errEnded
 	}
 	return err
+}
+
+// unpark lets agents that could not pay try again.
+func (l *Loop) unpark() {
+	for _, m := range l.team {
+		if m.doing == control.Parked && m.broke {
+			m.doing, m.broke, m.since = control.Idle, false, l.cfg.Now()
+		}
+	}
 }
 
 // settleLost charges the worst case for the calls that were under way when an earlier

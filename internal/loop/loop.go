@@ -40,7 +40,7 @@ type Config struct {
 	PID       int
 	Host      string
 	Resumed   bool
-	Stagger   time.Duration // between the openings of two sessions
+	Stagger   time.Duration // between the openings of sessions of agents that are new, or whose last session submitted nothing
 	Now       func() time.Time
 	Token     func() string // fencing tokens; never twice the same
 	Log       *slog.Logger  // for the operator
@@ -78,10 +78,11 @@ type Loop struct {
 	settled  chan struct{} // closed and replaced at every settlement of a model call
 	budgets  research.Budgets
 	since    time.Time
-	lastOpen time.Time
-	reason   string // why no new work is begun; empty while it is
-	early    bool   // the reason leaves work undone
-	killed   bool   // running trials were told to end
+	lastOpen time.Time // of a session that Stagger holds for
+	opened   bool      // a session was opened just now: perhaps there is room for another
+	reason   string    // why no new work is begun; empty while it is
+	early    bool      // the reason leaves work undone
+	killed   bool      // running trials were told to end
 	failure  error
 	stuck    error         // why nobody can propose, when that is the reason
 	longest  time.Duration // of the trials that this supervisor has seen, and of the baseline's measurements
@@ -136,10 +137,17 @@ func (l *Loop) Run(stop, kill context.Context) (Ending, error) {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	always := make(chan struct{})
+	close(always)
 	for !l.settle() {
+		var again <-chan struct{}
+		if l.opened {
+			again = always
+		}
 		select {
 		case f := <-l.inbox:
 			f()
+		case <-again:
 		case <-tick.C:
 		case <-stop.Done():
 			l.halt("interrupted", true)
@@ -175,9 +183,7 @@ func (l *Loop) settle() (done bool) {
 	if l.failure == nil && !l.early {
 		l.dispatch()
 	}
-	if l.reason == "" {
-		l.openSessions()
-	}
+	l.opened = l.reason == "" && l.openSessions()
 	if l.failure != nil {
 		return true
 	}

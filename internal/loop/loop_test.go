@@ -346,6 +346,34 @@ func TestAFailingAgentDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+func TestStaggerHoldsNewAgentsOnly(t *testing.T) {
+	began := make(chan string, 10)
+	player := func(name string) session.Proposer {
+		return proposer(func(ctx context.Context, s *session.Session) error {
+			began <- name
+			_, _, err := try(ctx, s, 100+int(s.Brief().Session))
+			return err
+		})
+	}
+	w := newWorld(t, research.Budgets{Trials: 3}, research.Arm{Agents: research.Generic, N: 2, Lineage: true},
+		map[string]session.Proposer{"one": player("one"), "other": player("other")})
+	w.cfg.Stagger = time.Hour
+	w.exec.measure = func(epochs int, _ research.Attempt) (research.Measurement, string) {
+		return scored(float64(epochs)), ""
+	}
+	ending, err := w.run()
+	if err != nil || ending.Trials != 3 || ending.Interrupted {
+		t.Fatalf("ending %+v, %v: an agent that submitted must not wait", ending, err)
+	}
+	close(began)
+	first := <-began
+	for name := range began {
+		if name != first {
+			t.Errorf("%s began within an hour of %s", name, first)
+		}
+	}
+}
+
 func TestABaselineThatFailsEndsTheRun(t *testing.T) {
 	w := newWorld(t, research.Budgets{Trials: 3}, withLineage, map[string]session.Proposer{
 		"fit": proposer(func(context.Context, *session.Session) error { t.Error("a session began"); return nil }),

@@ -44,7 +44,9 @@ type outsider struct {
 	end     context.CancelFunc
 
 	mu      sync.Mutex
-	over    bool // no call may begin
+	over    bool  // no call may begin
+	busy    int   // calls under way
+	failed  error // of a call: the session can answer no more
 	calling sync.WaitGroup
 }
 
@@ -90,8 +92,30 @@ func (o *outsider) begin() (done func(), err error) {
 		return nil, errSessionOver
 	}
 	o.calling.Add(1)
+	o.busy++
 	o.touch()
-	return func() { o.touch(); o.calling.Done() }, nil
+	return func() {
+		o.mu.Lock()
+		o.busy--
+		o.mu.Unlock()
+		o.touch()
+		o.calling.Done()
+	}, nil
+}
+
+// state says whether a call is under way, and the error that ended the session.
+func (o *outsider) state() (busy bool, failed error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.busy > 0, o.failed
+}
+
+// fail ends the session with the error of a call.
+func (o *outsider) fail(err error) {
+	o.mu.Lock()
+	o.failed = errors.Join(o.failed, err)
+	o.mu.Unlock()
+	o.touch()
 }
 
 func (o *outsider) wait(ctx context.Context, s *session.Session) error {
@@ -111,10 +135,16 @@ func (o *outsider) wait(ctx context.Context, s *session.Session) error {
 			return ctx.Err()
 		case <-o.calls:
 			left.Stop()
+			if _, failed := o.state(); failed != nil {
+				return failed
+			}
 			idle.Reset(abandonedAfter)
 		case <-idle.C:
 			left.Stop()
-			return errAbandoned
+			if busy, _ := o.state(); !busy {
+				return errAbandoned
+			}
+			idle.Reset(abandonedAfter)
 		case <-left.C:
 			if s.TimeLeft() <= 0 { // waiting for a verdict does not count
 				return errTimeUp
@@ -136,14 +166,19 @@ var (
 	errLeaving     = errors.New("the run begins nothing new")
 )
 
-// dismiss ends the sessions from outside that wait for no verdict: they could not submit.
+// dismiss ends the sessions that could not submit any more and wait for no verdict: those from
+// outside, once nothing new begins, and all when no trial is left.
 func (l *Loop) dismiss() {
+	none := !l.mayStartSubmission()
 	for _, m := range l.team {
-		o := l.outside[m.session]
-		if o == nil || m.trial != nil && l.pending(*m.trial) {
+		if m.session == 0 || l.waits(m) {
 			continue
 		}
-		o.leave.Do(func() { close(o.leaving) })
+		if o := l.outside[m.session]; o != nil {
+			o.leave.Do(func() { close(o.leaving) })
+		} else if none {
+			m.cancel()
+		}
 	}
 }
 
@@ -180,7 +215,10 @@ func (l *Loop) OpenSession(ctx context.Context, role string) (control.Opened, er
 	}
 	select {
 	case <-o.ready:
-		return o.opened, nil
+		if ctx.Err() != nil { // nobody will hear of it
+			o.close.Do(func() { close(o.closed) })
+		}
+		return o.opened, ctx.Err()
 	case <-l.ended:
 		return control.Opened{}, errEnded
 	}
@@ -217,7 +255,6 @@ func (l *Loop) openOutside(role string, o *outsider) (wait bool, err error) {
 func (l *Loop) outsideMember(role string) (*member, error) {
 	var model *member
 	var names []string
-	twins := 0
 	for _, m := range l.team {
 		if m.Proposer != External {
 			continue
@@ -225,14 +262,13 @@ func (l *Loop) outsideMember(role string) (*member, error) {
 		if !slices.Contains(names, m.Role) {
 			names = append(names, m.Role)
 		}
-		if m.Name != role && m.Role != role {
+		if m.Name != role && m.Role != role && (m.model == nil || m.model.Name != role) {
 			continue
 		}
-		twins++
 		if m.session == 0 {
 			return m, nil
 		}
-		if model == nil {
+		if model == nil && m.model == nil {
 			model = m
 		}
 	}
@@ -243,7 +279,13 @@ func (l *Loop) outsideMember(role string) (*member, error) {
 		return nil, research.Hinted(fmt.Errorf("no agent %q is played from outside", role), "there are "+strings.Join(names, ", "))
 	}
 	twin := &member{Agent: model.Agent, role: model.role, doing: control.ByHand, since: l.cfg.Now()}
-	twin.Name = fmt.Sprintf("%s-%d", model.Name, twins+1)
+	for n := 2; ; n++ {
+		twin.Name = fmt.Sprintf("%s-%d", model.Name, n)
+		if !slices.ContainsFunc(l.team, func(m *member) bool { return m.Name == twin.Name || m.Role == twin.Name }) {
+			break
+		}
+	}
+	twin.model = model
 	l.team = append(l.team, twin)
 	return twin, nil
 }
@@ -305,7 +347,10 @@ func (l *Loop) CallTool(ctx context.Context, id research.SessionID, name string,
 	switch {
 	case err != nil && o.context.Err() != nil:
 		return nil, errSessionOver
+	case err != nil && ctx.Err() != nil: // whoever called hung up
+		return nil, err
 	case err != nil:
+		o.fail(err)
 		return nil, err
 	}
 	return json.Marshal(answer)

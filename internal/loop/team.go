@@ -36,11 +36,21 @@ type member struct {
 	trial    *research.TrialID
 	since    time.Time
 	until    time.Time // of a back-off
+	steady   bool      // its last session submitted: it may begin again at once
 	barren   int       // sessions in a row that submitted nothing
 	failures int       // sessions in a row that failed because a provider was unavailable
 	problem  string    // why the last session failed
 	hint     string    // what the operator can do about it, when parked
+	broke    bool      // the run's dollars or tokens do not suffice for its next call
+	submits  int       // of the session that is open
+	model    *member   // of a twin that was made for a further session from outside
+
+	// cancel ends the session that is open, when there is nothing left for it to do.
+	cancel context.CancelFunc
 }
+
+// waits says whether the agent's session waits for a verdict.
+func (l *Loop) waits(m *member) bool { return m.trial != nil && l.pending(*m.trial) }
 
 func (m *member) confinement() string {
 	if c, ok := m.proposer.(session.Confined); ok {
@@ -71,56 +81,74 @@ func (l *Loop) anyoneAtWork() bool {
 	return false
 }
 
-// openSessions lets agents begin, one at a time: not before the baseline is judged, and only
-// while fewer proposals wait than there are slots, so that nobody proposes against an old
-// incumbent merely to stand in a queue.
-func (l *Loop) openSessions() {
-	if _, ok := l.incumbent(); !ok {
-		return
-	}
+// openSessions lets an agent begin: not before the baseline is judged, and only while fewer
+// proposals wait than there are slots, so that nobody proposes against an old incumbent merely
+// to stand in a queue. It opens one session at a time, so that those that run are served in
+// between, and says whether it did.
+func (l *Loop) openSessions() (opened bool) {
 	now := l.cfg.Now()
 	for _, m := range l.team {
 		if m.doing == control.BackingOff && !now.Before(m.until) {
 			m.doing, m.since = control.Idle, now
 		}
 	}
-	if l.queue.Len() >= l.slots || now.Sub(l.lastOpen) < l.cfg.Stagger || !l.mayOpenSession() {
-		return
+	idle := l.idle()
+	if len(idle) == 0 && l.anyoneAtWork() { // as after most events: it is not worth a query
+		return false
 	}
-	if l.noneLeft() {
-		return
+	if _, ok := l.incumbent(); !ok {
+		return false
 	}
+	if l.queue.Len() >= l.slots || !l.mayOpenSession() || l.noneLeft() {
+		return false
+	}
+	full := l.occupied() >= l.slots
+	for _, m := range idle {
+		if !m.steady && now.Sub(l.lastOpen) < l.cfg.Stagger {
+			continue
+		}
+		if full && instant(m.proposer) {
+			return false
+		}
+		if !m.steady {
+			l.lastOpen = now
+		}
+		l.open(m)
+		return true
+	}
+	return false
+}
+
+// idle lists the agents that could begin, the one that has waited longest first.
+func (l *Loop) idle() []*member {
 	idle := make([]*member, 0, len(l.team))
 	for _, m := range l.team {
 		if m.doing == control.Idle && !exhausted(m.proposer) {
 			idle = append(idle, m)
 		}
 	}
-	if len(idle) == 0 {
-		return
-	}
 	sort.SliceStable(idle, func(i, k int) bool { return idle[i].since.Before(idle[k].since) })
-	if instant(idle[0].proposer) && l.occupied() >= l.slots {
-		return
-	}
-	l.lastOpen = now
-	l.open(idle[0])
+	return idle
 }
 
 // noneLeft ends the run when nobody will propose anything any more.
 func (l *Loop) noneLeft() bool {
-	parked := 0
-	var problem, hint string
+	var problem, hint, short string
 	for _, m := range l.team {
 		switch {
+		case m.doing == control.Parked && m.broke:
+			short = m.problem
 		case m.doing == control.Parked:
-			parked++
 			problem, hint = m.Name+": "+m.problem, m.hint
 		case m.Proposer == External, m.session != 0, m.barren < givenUp && !exhausted(m.proposer):
 			return false
 		}
 	}
-	if parked == 0 {
+	switch {
+	case short != "":
+		l.halt(short, false)
+		return true
+	case problem == "":
 		l.halt("no agent has anything more to propose", false)
 		return true
 	}
@@ -198,6 +226,9 @@ func (l *Loop) open(m *member) {
 		MayEdit: func(path string) bool { return l.cfg.Task.MayEdit(m.role, path) },
 		Caps:    l.reg.Caps, Transcript: spool,
 	})
+	m.submits = 0
+	var play context.Context
+	play, m.cancel = context.WithCancel(l.sessions)
 	proposer := m.proposer
 	if o, ok := proposer.(*outsider); ok {
 		l.describe(o, m, s)
@@ -205,18 +236,17 @@ func (l *Loop) open(m *member) {
 	l.work.Add(1)
 	go func() {
 		defer l.work.Done()
-		err := errors.Join(proposer.Propose(l.sessions, s), ws.Close())
-		l.do(context.Background(), func() {
-			spool.Close()
-			l.closeSession(m, s, err)
-		})
+		err := errors.Join(proposer.Propose(play, s), ws.Close())
+		spool.Close()
+		transcript := l.readTranscript(id)
+		l.do(context.Background(), func() { l.closeSession(m, s, transcript, err) })
 	}()
 }
 
 // closeSession records how a session ended, and decides when its agent may begin again.
-func (l *Loop) closeSession(m *member, s *session.Session, err error) {
+func (l *Loop) closeSession(m *member, s *session.Session, transcript *lineage.Blob, err error) {
+	m.cancel()
 	ending := l.ending(m.session, s.Submitted() > 0, err)
-	transcript := l.readTranscript(m.session)
 	if transcript != nil {
 		ending.Transcript = transcript.Hash
 	}
@@ -230,6 +260,7 @@ func (l *Loop) closeSession(m *member, s *session.Session, err error) {
 	if m.Proposer == External {
 		m.doing = control.ByHand
 	}
+	m.steady = s.Submitted() > 0
 	var failure *session.Failure
 	if errors.As(err, &failure) && failure.Class == session.Misconfigured {
 		m.doing, m.hint = control.Parked, failure.Hint
@@ -241,6 +272,9 @@ func (l *Loop) closeSession(m *member, s *session.Session, err error) {
 		return
 	}
 	if m.Proposer == External || errors.Is(err, session.ErrNoBudget) {
+		if m.broke {
+			m.doing, m.hint = control.Parked, "raise --usd or --tokens on --resume"
+		}
 		return
 	}
 	m.doing = control.BackingOff
@@ -271,6 +305,8 @@ func (l *Loop) ending(id research.SessionID, submitted bool, err error) research
 	case l.sessions.Err() != nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errEnded)):
 		closed.Ending = "stopped"
 		return closed
+	case l.reason != "" && errors.Is(err, context.Canceled): // dismissed
+		closed.Ending, err = "stopped", nil
 	case err == nil:
 	case errors.Is(err, session.ErrCapped), errors.Is(err, session.ErrNoBudget):
 		closed.Ending = "capped"

@@ -60,12 +60,14 @@ type Registration struct {
 	Sandbox        SandboxNote      `json:"sandbox"`
 	SandboxRequire string           `json:"sandbox_require"`
 	Unsandboxed    bool             `json:"allow_unsandboxed,omitempty"`
-	Parallel       int              `json:"parallel"`
-	Prices         string           `json:"prices,omitempty"` // path of a price table that goes before the built-in one
-	Site           string           `json:"site,omitempty"`        // path of site.yaml
-	SiteDigest     Hash             `json:"site_digest,omitempty"` // of its content
-	Environment    string           `json:"environment,omitempty"` // one line: interpreter and packages
-	BaselineTree   Hash             `json:"baseline_tree"`
+	// AgentsUnconfined allows coding agents to run where nothing confines them.
+	AgentsUnconfined bool   `json:"agents_unconfined,omitempty"`
+	Parallel         int    `json:"parallel"`
+	Prices           string `json:"prices,omitempty"`      // path of a price table that goes before the built-in one
+	Site             string `json:"site,omitempty"`        // path of site.yaml
+	SiteDigest       Hash   `json:"site_digest,omitempty"` // of its content
+	Environment      string `json:"environment,omitempty"` // one line: interpreter and packages
+	BaselineTree     Hash   `json:"baseline_tree"`
 }
 
 // A CertificatePlan pre-registers how certify will decide.
@@ -93,7 +95,7 @@ type Agent struct {
 	Options *ProposerOptions `json:"options,omitempty"`
 }
 
-// ProposerOptions are how a model is asked. No key is among them.
+// ProposerOptions are how a model is asked, and what an agent gets. No key is among them.
 type ProposerOptions struct {
 	BaseURL     string   `json:"base_url,omitempty" yaml:"base_url"`
 	KeyEnv      string   `json:"key_env,omitempty" yaml:"key_env"` // the environment variable that holds the key
@@ -101,6 +103,9 @@ type ProposerOptions struct {
 	Thinking    int      `json:"thinking,omitempty" yaml:"thinking"`     // tokens a call may think; 0: no extended thinking
 	MaxOutput   int      `json:"max_output,omitempty" yaml:"max_output"` // tokens a call may write, thinking included
 	WebSearch   bool     `json:"web_search,omitempty" yaml:"web_search"` // let the provider search the web
+
+	PassEnv []string `json:"pass_env,omitempty" yaml:"pass_env"` // environment variables that an agent gets
+	Hosts   []string `json:"hosts,omitempty" yaml:"hosts"`       // that an agent may reach beside its provider's
 }
 
 // A Role is one specialist's share of the recipe's surface.

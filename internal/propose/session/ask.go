@@ -34,7 +34,10 @@ func (s *Session) Ask(ctx context.Context, model string, worst research.Charge) 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.options.Desk.Reserve(ctx, asked); err != nil {
+	s.pause() // for others to settle
+	err = s.options.Desk.Reserve(ctx, asked)
+	s.unpause()
+	if err != nil {
 		s.takeBack(worst)
 		return nil, err
 	}
@@ -44,7 +47,7 @@ func (s *Session) Ask(ctx context.Context, model string, worst research.Charge) 
 // capped says which cap of the session a further call would pass. s.mu is held.
 func (s *Session) capped(now time.Time, worst research.Charge) error {
 	c := s.options.Caps
-	switch used := now.Sub(s.opened) - s.waited; {
+	switch used := s.used(now); {
 	case s.turns >= c.Turns:
 		return fmt.Errorf("%w: %d model calls", ErrCapped, c.Turns)
 	case used >= c.Time.Std():
@@ -62,7 +65,36 @@ func (s *Session) TimeLeft() time.Duration {
 	now := s.options.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.options.Caps.Time.Std() - (now.Sub(s.opened) - s.waited)
+	return s.options.Caps.Time.Std() - s.used(now)
+}
+
+// used is the time that counts. s.mu is held.
+func (s *Session) used(now time.Time) time.Duration {
+	waited := s.waited
+	if s.waits > 0 {
+		waited += now.Sub(s.waiting)
+	}
+	return now.Sub(s.opened) - waited
+}
+
+// pause stops the session's clock until unpause; several may overlap.
+func (s *Session) pause() {
+	now := s.options.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits == 0 {
+		s.waiting = now
+	}
+	s.waits++
+}
+
+func (s *Session) unpause() {
+	now := s.options.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waits--; s.waits == 0 {
+		s.waited += now.Sub(s.waiting)
+	}
 }
 
 // takeBack undoes a call that the run did not grant.

@@ -139,11 +139,9 @@ func (e episode) Await(ctx context.Context, id research.TrialID, atMost time.Dur
 		wait, cancel = context.WithTimeout(ctx, atMost)
 		defer cancel()
 	}
-	begun := e.options.Now()
+	e.pause()
 	t, err := e.options.Desk.Await(wait, id)
-	e.mu.Lock()
-	e.waited += e.options.Now().Sub(begun)
-	e.mu.Unlock()
+	e.unpause()
 	switch {
 	case err != nil && ctx.Err() == nil && errors.Is(wait.Err(), context.DeadlineExceeded):
 		return research.Trial{}, false, nil

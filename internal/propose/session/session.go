@@ -119,7 +119,9 @@ type Session struct {
 	turns     int            // model calls that were begun
 	charged   research.Charge
 	opened    time.Time
-	waited    time.Duration // for verdicts
+	waited    time.Duration // for verdicts, in waits that are over
+	waits     int           // under way
+	waiting   time.Time     // since when there is one
 
 	asking  sync.Mutex // held over a whole reservation
 	writing sync.Mutex // the transcript

@@ -18,6 +18,8 @@ const serverName = "mendel"
 type agent struct {
 	name string
 	caps bool // keeps to a number of dollars itself
+	// counts: it reports its tokens as it goes, and not only at its end.
+	counts bool
 	// keys are the environment variables, file the path below the home, that hold its credential.
 	keys  []string
 	file  string

@@ -14,7 +14,7 @@ const selfCap = 0.8
 
 func claude() agent {
 	return agent{
-		name: "claude", caps: true,
+		name: "claude", caps: true, counts: true,
 		keys:  []string{"ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"},
 		file:  ".claude/.credentials.json",
 		hosts: []string{"api.anthropic.com", "platform.claude.com", "console.anthropic.com"},
@@ -26,7 +26,7 @@ func claude() agent {
 			if !has(words, "-p", "--print") {
 				words = append(words, "-p")
 			}
-			if a.worst.USD > 0 && !has(words, "--max-budget-usd") {
+			if a.worst.USD > 0 { // of two, the last one holds
 				words = append(words, "--max-budget-usd", strconv.FormatFloat(selfCap*a.worst.USD, 'f', 4, 64))
 			}
 			return append(words,

@@ -7,15 +7,14 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"mendel/internal/propose/mcp"
 	"mendel/internal/propose/outlet"
@@ -30,17 +29,14 @@ type Options struct {
 	Self string // path of this program, which serves MCP inside the box: `SELF mcp --socket PATH`
 	Box  Box
 	Dir  string // where each session's directory is made; the system's temporary directory if empty
-	// Cap bounds one session; zero fields mean the session's own caps. Only an agent that
-	// [Proposer.CanCap] keeps to the dollars itself.
-	Cap  research.Charge
-	Wall time.Duration // bounds one session, waiting included; 0 means the session's time cap alone
 
 	Getenv func(string) string // of this process; nil means [os.Getenv]
 	Home   string              // of the user, where agents keep credentials; empty means none are there
 	// Pass names further environment variables that the agent gets. Their values are kept out
 	// of every record, as keys are.
 	Pass  []string
-	Hosts []string // that the agent may reach beside those of its provider
+	Hosts []string     // that the agent may reach beside those of its provider
+	Log   *slog.Logger // of what a user should know of a login; nil drops it
 }
 
 // A Proposer plays sessions with one agent. It implements [session.Proposer].
@@ -59,6 +55,9 @@ func New(o Options) (*Proposer, error) {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	if o.Dir != "" {
 		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 			return nil, err
@@ -69,6 +68,10 @@ func New(o Options) (*Proposer, error) {
 
 // CanCap reports whether the agent keeps to a number of dollars itself.
 func (p *Proposer) CanCap() bool { return p.agent.caps }
+
+// CanCapTokens reports whether the agent says as it goes how many tokens it has used, so that it
+// can be ended in time.
+func (p *Proposer) CanCapTokens() bool { return p.agent.counts }
 
 // Confinement is how the agent is kept to its workspace and tools: "sandbox" or "none".
 func (p *Proposer) Confinement() string { return p.options.Box.Confinement() }
@@ -86,10 +89,7 @@ func (p *Proposer) Propose(ctx context.Context, s *session.Session) (err error) 
 	}
 	defer func() { err = errors.Join(err, stay.leave()) }()
 
-	worst := research.Charge{
-		USD:    cmp.Or(p.options.Cap.USD, s.Caps().USD),
-		Tokens: cmp.Or(p.options.Cap.Tokens, s.Caps().Tokens),
-	}
+	worst := research.Charge{USD: s.Caps().USD, Tokens: s.Caps().Tokens}
 	asked, err := s.Ask(ctx, "command:"+p.agent.name, worst)
 	if err != nil {
 		return err
@@ -97,8 +97,21 @@ func (p *Proposer) Propose(ctx context.Context, s *session.Session) (err error) 
 	meter := &meter{}
 	run := &run{proposer: p, session: s, stay: stay, meter: meter, worst: worst}
 	played := run.play(ctx, program)
+	p.giveLoginBack(s, stay)
 	settled := asked.Settle(ctx, meter.settlement(played))
 	return errors.Join(played, settled)
+}
+
+// giveLoginBack keeps a login that the agent renewed. That it cannot be kept is for the user to
+// know, and no fault of the session.
+func (p *Proposer) giveLoginBack(s *session.Session, y *stay) {
+	if y.secret.login == nil {
+		return
+	}
+	if err := y.secret.login.giveBack(); err != nil {
+		s.Note(session.Entry{Kind: session.Noted, Name: "login", Text: err.Error()})
+		p.options.Log.Warn("agent: login not stored", "agent", p.agent.name, "file", "~/"+p.agent.file, "reason", err.Error())
+	}
 }
 
 // find is the path of the agent's program.

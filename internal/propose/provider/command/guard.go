@@ -3,9 +3,6 @@ package command
 import (
 	"context"
 	"encoding/json"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"mendel/internal/propose/session"
@@ -28,14 +25,7 @@ func (g *guard) Tools() []tool.Definition { return g.session.Tools() }
 
 // Call hands a call on, unless it would give the key away.
 func (g *guard) Call(ctx context.Context, name string, args json.RawMessage) (tool.Answer, error) {
-	var why string
-	switch {
-	case g.secret.holds(args):
-		why = "The call holds your API key. Leave it out: whatever a tool is told is stored."
-	case name == "submit_trial" && g.keyInWorkspace():
-		why = "A file of the workspace holds your API key. Take it out: whatever is submitted is stored."
-	}
-	if why != "" {
+	if why := g.betrays(name, args); why != "" {
 		g.session.Note(session.Entry{Kind: session.Noted, Name: name, Text: "refused: " + why})
 		return tool.Answer{Text: why, IsError: true}, nil
 	}
@@ -49,27 +39,20 @@ func (g *guard) Call(ctx context.Context, name string, args json.RawMessage) (to
 	return a, err
 }
 
-// keyInWorkspace looks for the key in the files that a submission would store.
-func (g *guard) keyInWorkspace() bool {
-	if len(g.secret.secrets) == 0 {
-		return false
+// betrays says how a call would store the key, or "".
+func (g *guard) betrays(name string, args json.RawMessage) string {
+	if g.secret.holdsInside(args) {
+		return "The call holds your API key. Leave it out: whatever a tool is told is stored."
 	}
-	root, err := os.OpenRoot(g.session.WorkspaceDir())
-	if err != nil {
-		return false // the submission itself will say why
+	if name != "submit_trial" || len(g.secret.now()) == 0 {
+		return ""
 	}
-	defer root.Close()
-	found := false
-	// What cannot be read here cannot be submitted.
-	_ = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil
-		}
-		if data, err := root.ReadFile(filepath.FromSlash(path)); err == nil && g.secret.holds(data) {
-			found = true
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return found
+	found, err := keyIn(g.session.WorkspaceDir(), g.secret)
+	switch {
+	case found:
+		return "A file of the workspace holds your API key. Take it out: whatever is submitted is stored."
+	case err != nil:
+		return "The workspace holds too much to be searched for your API key. Remove what is no part of the recipe, then submit again."
+	}
+	return ""
 }

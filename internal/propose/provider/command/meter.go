@@ -28,6 +28,15 @@ func (m *meter) reply(id string, u research.Usage) {
 	}
 }
 
+// withNext counts the tokens with one more reply like the largest so far: a conversation grows.
+func (m *meter) withNext() int64 {
+	var largest int64
+	for _, u := range m.replies {
+		largest = max(largest, u.Tokens())
+	}
+	return m.usage.Tokens() + largest
+}
+
 // settlement is what the session cost. An agent that did not come to its final word is charged
 // the worst case.
 func (m *meter) settlement(err error) session.Settlement {

@@ -43,8 +43,8 @@ func (r *run) play(ctx context.Context, program string) error {
 	if p.agent.report != nil {
 		stdout.report = func(line []byte) {
 			p.agent.report(line, r.meter)
-			if most := r.worst.Tokens; most > 0 && r.meter.usage.Tokens() > most {
-				end(fmt.Errorf("%w: %d tokens, more than %d", session.ErrCapped, r.meter.usage.Tokens(), most))
+			if most := r.worst.Tokens; most > 0 && !r.meter.final && r.meter.withNext() > most {
+				end(fmt.Errorf("%w: %d of %d tokens are used, and the next reply could pass that", session.ErrCapped, r.meter.usage.Tokens(), most))
 			}
 		}
 	}
@@ -93,12 +93,6 @@ func (r *run) environment() []string {
 
 // watch ends the agent when its session is used up.
 func (r *run) watch(ctx context.Context, end context.CancelCauseFunc) {
-	var wall <-chan time.Time
-	if w := r.proposer.options.Wall; w > 0 {
-		t := time.NewTimer(w)
-		defer t.Stop()
-		wall = t.C
-	}
 	left := time.NewTimer(r.session.TimeLeft())
 	defer left.Stop()
 	for {
@@ -107,9 +101,6 @@ func (r *run) watch(ctx context.Context, end context.CancelCauseFunc) {
 			return
 		case <-r.stay.guard.failed:
 			end(r.stay.guard.err)
-			return
-		case <-wall:
-			end(fmt.Errorf("%w: %s of wall-clock", session.ErrCapped, r.proposer.options.Wall))
 			return
 		case <-left.C:
 			// Waiting for verdicts does not count, and may have given time back.
@@ -201,7 +192,7 @@ func classify(err error, a agent, code int, said string) error {
 
 func loginHint(a agent) string {
 	if len(a.keys) == 0 {
-		return "the agent finds no credential in its fresh home; name the environment variables that it needs"
+		return "the agent finds no credential in its fresh home; name the environment variables that it needs with pass_env (docs/agents.md)"
 	}
 	return fmt.Sprintf("set %s, or log in with `%s` so that ~/%s is there", strings.Join(a.keys, " or "), a.name, a.file)
 }
