@@ -427,6 +427,9 @@ func more(e loop.Ending) string {
 	if e.Interrupted {
 		return ""
 	}
+	if strings.HasPrefix(e.Reason, "the budget of ") {
+		return map[bool]string{true: " --usd …", false: " --tokens …"}[strings.Contains(e.Reason, "$")]
+	}
 	return fmt.Sprintf(" --trials %d", e.Trials+max(e.Trials, 10))
 }
 

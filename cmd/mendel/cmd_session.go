@@ -38,7 +38,7 @@ Edit the files in the workspace directly or with edit_file; submit freezes them 
 	}
 	c.AddCommand(sessionOpenCommand(), sessionToolCommand(), sessionSubmitCommand(), sessionCloseCommand(),
 		sessionListCommand(), sessionShowCommand())
-	return c
+	return verbs(c)
 }
 
 // dialRun reaches the supervisor of a run.

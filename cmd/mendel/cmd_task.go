@@ -25,7 +25,7 @@ func taskCommand() *cobra.Command {
 		Short: "Check a task package, or make a new one",
 	}
 	c.AddCommand(taskCheckCommand(), taskNewCommand(), taskSchemaCommand())
-	return c
+	return verbs(c)
 }
 
 func taskCheckCommand() *cobra.Command {

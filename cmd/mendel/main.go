@@ -138,6 +138,18 @@ understood · 130 interrupted; the run can be resumed.`,
 	return root
 }
 
+// verbs makes a command that only holds others: a word that is none of them is an error.
+func verbs(c *cobra.Command) *cobra.Command {
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return research.Hinted(usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}, fmt.Sprintf("`%s --help` lists them", c.CommandPath()))
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	return c
+}
+
 // exactly and atMost check the number of arguments, naming what is missing.
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {

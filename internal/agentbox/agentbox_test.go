@@ -36,6 +36,7 @@ type stage struct {
 	log        *bytes.Buffer
 	options    agentbox.Options
 	command    command.Options
+	workspace  *workspace.Workspace
 }
 
 func newStage(t *testing.T, confined bool) *stage {
@@ -68,10 +69,8 @@ func newStage(t *testing.T, confined bool) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	s.session = session.New(session.Options{
-		Brief: s.run.Brief(research.Role{ID: "arch"}, 1, 1), Desk: s.run, Workspace: w,
-		MayEdit: func(string) bool { return true }, Now: time.Now, Transcript: s.transcript,
-	})
+	s.workspace = w
+	s.open(research.Caps{})
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +78,14 @@ func newStage(t *testing.T, confined bool) *stage {
 	s.options = agentbox.Options{Host: host, Self: self, Log: slog.New(slog.NewTextHandler(s.log, nil))}
 	s.command = command.Options{Self: self, Dir: t.TempDir(), Getenv: func(string) string { return "" }}
 	return s
+}
+
+// open opens the session anew, with these caps.
+func (s *stage) open(caps research.Caps) {
+	s.session = session.New(session.Options{
+		Brief: s.run.Brief(research.Role{ID: "arch"}, 1, 1), Desk: s.run, Workspace: s.workspace, Caps: caps,
+		MayEdit: func(string) bool { return true }, Now: time.Now, Transcript: s.transcript,
+	})
 }
 
 // play lets an agent play the session.
@@ -301,7 +308,7 @@ func TestAnAgentThatDoesNotEndIsEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, confined)
 			s.options.Unconfined = !confined
-			s.command.Wall = 300 * time.Millisecond
+			s.open(research.Caps{Time: research.Duration(300 * time.Millisecond)})
 			marker := "mendel-daemon-" + filepath.Base(filepath.Dir(s.dir)) + name[:2]
 			script := filepath.Join(t.TempDir(), "agent")
 			// A daemon in a session of its own, deaf to polite signals, and an agent that waits.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
 	"time"
@@ -201,8 +200,9 @@ func (l *Loop) open(m *member) {
 		l.fail(err)
 		return
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		l.fail(fmt.Errorf("workspace of %s: %w", m.Name, err))
+	if err := workspace.Remove(dir); err != nil {
+		m.doing, m.problem, m.hint = control.Parked, fmt.Sprintf("its workspace cannot be made anew: %v", err), "remove "+dir
+		l.cfg.Log.Error("agent parked", "agent", m.Name, "error", m.problem)
 		return
 	}
 	ws, err := workspace.New(dir, tree)

@@ -7,6 +7,7 @@
 package workspace
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -117,7 +118,9 @@ func (w *Workspace) Reset(tree Tree) error {
 	}
 	for _, name := range names {
 		if err := w.root.RemoveAll(name); err != nil {
-			return fmt.Errorf("reset workspace: %w", err)
+			if err = errors.Join(unlock(w.root, name), w.root.RemoveAll(name)); err != nil {
+				return fmt.Errorf("reset workspace: %w", err)
+			}
 		}
 	}
 	return w.fill(tree)
@@ -152,14 +155,49 @@ func (w *Workspace) fill(tree Tree) error {
 // write replaces a file in one step, so that a reader beside us (a check, a shell) never sees
 // half of it.
 func (w *Workspace) write(f File) error {
-	temporary := path.Join(path.Dir(f.Path), ".mendel-"+path.Base(f.Path)+"~")
-	if err := w.root.WriteFile(temporary, f.Data, 0o600); err != nil {
+	// Whoever works in the directory could put a pipe under a name that it can guess, and opening
+	// that would wait for ever: the name is random, and must be new.
+	temporary := path.Join(path.Dir(f.Path), ".mendel-"+rand.Text())
+	file, err := w.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
 		return err
 	}
-	if err := w.root.Chmod(temporary, plainMode(f.Mode)); err != nil {
+	_, err = file.Write(f.Data)
+	if err = errors.Join(err, file.Chmod(plainMode(f.Mode)), file.Close()); err == nil {
+		err = w.root.Rename(temporary, f.Path)
+	}
+	if err != nil {
+		_ = w.root.Remove(temporary)
+	}
+	return err
+}
+
+// Remove deletes a workspace's directory, also where what worked in it left directories that may
+// not be written, as caches of packages are.
+func Remove(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
 		return err
 	}
-	return w.root.Rename(temporary, f.Path)
+	err = errors.Join(unlock(root, "."), root.Close())
+	return errors.Join(os.RemoveAll(dir), err)
+}
+
+// unlock makes a directory and all below it writable. It follows no link.
+func unlock(root *os.Root, dir string) error {
+	if err := root.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(root.FS(), dir)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			err = errors.Join(err, unlock(root, path.Join(dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 // plainMode reduces a mode to what trees store: readable, or readable and executable.

@@ -286,3 +286,49 @@ func TestReadRefusesWhatIsNotText(t *testing.T) {
 	_, err := w.Read("a.bin")
 	wantMisuse(t, err, "not a text file")
 }
+
+func TestAPipeUnderAnyNameStopsNothing(t *testing.T) {
+	dir := t.TempDir()
+	w, err := New(dir, Tree{{Path: "a.py", Mode: 0o644, Data: []byte("x = 1\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, name := range []string{".mendel-a.py~", "pipe"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.Edit("a.py", "x = 1", "x = 2")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("an edit waits for a pipe")
+	}
+}
+
+func TestRemoveTakesDirectoriesThatMayNotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "workspace")
+	kept := filepath.Join(t.TempDir(), "kept")
+	deep := filepath.Join(dir, "cache", "module")
+	if err := errors.Join(os.MkdirAll(deep, 0o755), os.Mkdir(kept, 0o500), os.WriteFile(filepath.Join(deep, "a"), nil, 0o444),
+		os.Symlink(kept, filepath.Join(deep, "link")), os.Chmod(deep, 0o555), os.Chmod(filepath.Dir(deep), 0o555)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o500 {
+		t.Errorf("what a link names was touched: %v, %v", info, err)
+	}
+}

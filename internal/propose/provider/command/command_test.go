@@ -104,7 +104,7 @@ func TestEachAgentIsToldWhereItsToolsAre(t *testing.T) {
 		"other":  {"--model opus"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &play{caps: research.Caps{USD: 1}}
+			p := &play{caps: research.Caps{USD: 1, Tokens: 5000}}
 			script := `grep -q submit_trial || exit 9
 test "$HOME" = "$(dirname "$MENDEL_SOCKET")/home" || exit 8
 test -S "$MENDEL_SOCKET" -a -f "$MENDEL_PROMPT_FILE" || exit 7
@@ -120,7 +120,10 @@ if test ` + name + ` = gemini; then grep -q '"trust": true' "$HOME/.gemini/setti
 					t.Errorf("%q lacks %q", line, w)
 				}
 			}
-			if p.asked[0].Worst.USD != 1 || p.asked[0].Model != "command:"+name {
+			if name == "claude" && strings.LastIndex(line, "--max-budget-usd 0.8000") < strings.Index(line, "--model opus") {
+				t.Errorf("%q: the last budget is not ours", line)
+			}
+			if p.asked[0].Worst != (research.Charge{USD: 1, Tokens: 5000}) || p.asked[0].Model != "command:"+name {
 				t.Errorf("set aside: %+v", p.asked[0])
 			}
 		})
@@ -177,6 +180,9 @@ func TestWhatAnAgentReportsIsWhatItCosts(t *testing.T) {
 		"gemini": {"gemini", `{"type":"result","status":"success","stats":{"total_tokens":30,"input_tokens":20,"output_tokens":6,"cached":15}}`,
 			research.ModelAnswered{Usage: research.Usage{Input: 5, CacheRead: 15, Output: 10, Thinking: 4}, Charge: research.Charge{Tokens: 30}}},
 		"silent": {"other", "hello", research.ModelAnswered{Charge: research.Charge{Tokens: 500, USD: 1}, Estimated: true}},
+		"claude beyond what was set aside": {"claude",
+			`{"type":"result","subtype":"success","is_error":false,"total_cost_usd":7,"usage":{"input_tokens":900,"output_tokens":7}}`,
+			research.ModelAnswered{Usage: research.Usage{Input: 900, Output: 7}, Charge: research.Charge{Tokens: 907, USD: 7}, Priced: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &play{caps: research.Caps{USD: 1, Tokens: 500}}
@@ -199,16 +205,17 @@ func TestAnAgentsEndIsUnderstood(t *testing.T) {
 		is            error
 		text          string
 	}{
-		"it submits nothing":   {agent: "claude", script: "exit 0"},
-		"not logged in":        {agent: "claude", script: `echo '{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key · Please run /login","total_cost_usd":0}'; exit 1`, class: session.Misconfigured},
-		"401":                  {agent: "codex", script: `echo '{"type":"turn.failed","error":{"message":"unexpected status 401 Unauthorized: no"}}'; exit 1`, class: session.Misconfigured},
-		"gemini's own status":  {agent: "gemini", script: "exit 41", class: session.Misconfigured},
-		"no credit":            {agent: "claude", script: "echo 'Credit balance is too low' >&2; exit 1", class: session.Misconfigured},
-		"overloaded":           {agent: "claude", script: `echo '{"type":"result","is_error":true,"result":"API Error: 529 Overloaded"}'; exit 1`, class: session.Unavailable},
-		"its own cap":          {agent: "claude", script: `echo '{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.9}'; exit 1`, is: session.ErrCapped},
-		"too many tokens":      {agent: "claude", script: `echo '{"type":"assistant","message":{"id":"a","usage":{"input_tokens":1001}}}'; exec sleep 100`, is: session.ErrCapped},
-		"a crash":              {agent: "other", script: "echo one; echo 'segmentation fault' >&2; exit 3", text: "exit status 3: segmentation fault"},
-		"a score is no status": {agent: "other", script: "echo 'score 0.401 at step 429'; exit 1", text: "exit status 1: score 0.401"},
+		"it submits nothing":          {agent: "claude", script: "exit 0"},
+		"not logged in":               {agent: "claude", script: `echo '{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key · Please run /login","total_cost_usd":0}'; exit 1`, class: session.Misconfigured},
+		"401":                         {agent: "codex", script: `echo '{"type":"turn.failed","error":{"message":"unexpected status 401 Unauthorized: no"}}'; exit 1`, class: session.Misconfigured},
+		"gemini's own status":         {agent: "gemini", script: "exit 41", class: session.Misconfigured},
+		"no credit":                   {agent: "claude", script: "echo 'Credit balance is too low' >&2; exit 1", class: session.Misconfigured},
+		"overloaded":                  {agent: "claude", script: `echo '{"type":"result","is_error":true,"result":"API Error: 529 Overloaded"}'; exit 1`, class: session.Unavailable},
+		"its own cap":                 {agent: "claude", script: `echo '{"type":"result","subtype":"error_max_budget_usd","is_error":true,"total_cost_usd":0.9}'; exit 1`, is: session.ErrCapped},
+		"too many tokens":             {agent: "claude", script: `echo '{"type":"assistant","message":{"id":"a","usage":{"input_tokens":1001}}}'; exec sleep 100`, is: session.ErrCapped},
+		"tokens for no further reply": {agent: "claude", script: `echo '{"type":"assistant","message":{"id":"a","usage":{"input_tokens":501}}}'; exec sleep 100`, is: session.ErrCapped},
+		"a crash":                     {agent: "other", script: "echo one; echo 'segmentation fault' >&2; exit 3", text: "exit status 3: segmentation fault"},
+		"a score is no status":        {agent: "other", script: "echo 'score 0.401 at step 429'; exit 1", text: "exit status 1: score 0.401"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &play{caps: research.Caps{Tokens: 1000}}
@@ -246,6 +253,15 @@ func TestAProgramThatIsNotThereIsTheOperatorsToMend(t *testing.T) {
 	var failure *session.Failure
 	if err := p.Propose(t.Context(), nil); !errors.As(err, &failure) || failure.Class != session.Misconfigured || !strings.Contains(failure.Hint, "no-such-agent") {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestOnlyClaudeReportsItsTokensInTime(t *testing.T) {
+	for line, want := range map[string]bool{"claude": true, "codex": false, "gemini": false, "./agent.sh": false} {
+		p, err := command.New(command.Options{Line: line, Box: &plain{}})
+		if err != nil || p.CanCapTokens() != want {
+			t.Errorf("%s: %v, %v", line, p.CanCapTokens(), err)
+		}
 	}
 }
 
