@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
@@ -70,6 +71,7 @@ func TestWithoutLineageAModelReadsNoHistory(t *testing.T) {
 	var begun sync.Once
 	ready, done := make(chan struct{}), make(chan struct{})
 	var finished sync.Once
+	var tries atomic.Int64
 	const planter, spy = "I am the planter", "I am the spy"
 	good := offset()
 	pry := prying(run)
@@ -95,6 +97,7 @@ func TestWithoutLineageAModelReadsNoHistory(t *testing.T) {
 		case 1:
 			return calls(pry...)
 		case 2:
+			next += fmt.Sprint(tries.Add(1)) // all spies are shown the same, and would try the same
 			return calls(good.edit(now, next), good.submit(next))
 		}
 		finished.Do(func() { close(done) })

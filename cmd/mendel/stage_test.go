@@ -180,16 +180,6 @@ func brisk(d *dial) providertest.Script {
 	}
 }
 
-// byRole plays a script for each role.
-func byRole(fit, features providertest.Script) providertest.Script {
-	return func(r providertest.Request) providertest.Reply {
-		if strings.Contains(r.System, "how the weights are found") {
-			return fit(r)
-		}
-		return features(r)
-	}
-}
-
 // sessions are those of the run, oldest first.
 func (l *liveRun) sessions() (list []lineage.Session) {
 	l.t.Helper()

@@ -16,7 +16,6 @@ import (
 // An ugliness is a way for a provider or a model to misbehave, beside one that does well.
 type ugliness struct {
 	play    func() providertest.Script
-	key     string   // what the client sends; by default the right one
 	endings []string // one of which the ugly role's first session has; empty: as a good one's
 	says    []string // in the record of the session
 	trials  bool     // the ugly role submits in the end
