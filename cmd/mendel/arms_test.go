@@ -202,12 +202,21 @@ func TestWithoutLineageAnOutsideSessionReadsNoHistory(t *testing.T) {
 		}
 	}
 	l.plantedFirst(t)
-	var opened struct {
-		Session int    `json:"session"`
-		Prompt  string `json:"prompt"`
+	if trials := l.trials(); trials[len(trials)-1].Proposal.Confinement != "none" {
+		t.Errorf("the trial records the confinement %q", trials[len(trials)-1].Proposal.Confinement)
 	}
-	if err := json.Unmarshal([]byte(l.mendel("session", "open", "generic-2", "--json", "--state", "run")), &opened); err != nil {
+	var opened struct {
+		Session     int    `json:"session"`
+		Prompt      string `json:"prompt"`
+		Lineage     *bool  `json:"lineage"`
+		Confinement string `json:"confinement"`
+	}
+	warning, object, _ := strings.Cut(l.mendel("session", "open", "generic-2", "--json", "--state", "run"), "{")
+	if err := json.Unmarshal([]byte("{"+object), &opened); err != nil {
 		t.Fatal(err)
+	}
+	if opened.Lineage == nil || *opened.Lineage || opened.Confinement != "none" || !strings.Contains(warning, "confinement: none, as its trials record") {
+		t.Errorf("opening does not say that nothing confines the player: %q, %+v", warning, opened)
 	}
 	l.hides(t, opened.Prompt)
 	spy := l.connect("--session", fmt.Sprint(opened.Session), "--state", "run")

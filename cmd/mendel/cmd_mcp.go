@@ -89,6 +89,7 @@ func serveRunSession(ctx context.Context, state, role string, id research.Sessio
 	}
 	if id == 0 {
 		fmt.Fprintf(os.Stderr, "mendel: session %d for %s; workspace %s\n", opened.Session, opened.Agent.Name, opened.Workspace)
+		warnUnconfined(opened)
 		defer func() {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()

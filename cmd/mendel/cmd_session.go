@@ -76,6 +76,7 @@ func sessionOpenCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				warnUnconfined(opened)
 				if asJSON {
 					return writeJSON(opened)
 				}
@@ -103,8 +104,17 @@ func sessionOpenCommand() *cobra.Command {
 		},
 	}
 	stateFlag(c, &state)
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON: session, agent, workspace, base, prompt, tools")
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON: session, agent, workspace, base, prompt, tools, lineage, confinement")
 	return c
+}
+
+// warnUnconfined says what nobody holds back in an arm whose sessions must not see the history.
+func warnUnconfined(opened control.Opened) {
+	if opened.Lineage {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "mendel: warning: this arm hides the history, but nothing keeps whoever plays session %d from reading it on this disk (confinement: %s, as its trials record): use the workspace and the tools alone\n",
+		opened.Session, opened.Confinement)
 }
 
 func sessionToolCommand() *cobra.Command {

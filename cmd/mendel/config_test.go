@@ -184,7 +184,7 @@ func TestFaults(t *testing.T) {
 		{"a role in a team without roles", "", "--agents generic:2 --proposer opt=mutate", `there is no agent "opt"`, "generic-1, generic-2"},
 		{"a role given twice", "", "--proposer opt=mutate --proposer opt=external", "opt is given twice", "keep one"},
 		{"two for all", "", "--proposer mutate --proposer external", "two proposers are given for all roles", "ROLE=PROPOSER"},
-		{"unknown key", "proposers: mutate\n", "", `run.yaml:1:1: unknown key "proposers"`, "base_url, budgets, key_env"},
+		{"unknown key", "proposers: mutate\n", "", `run.yaml:1:1: unknown key "proposers"`, "base_url, budgets, hosts, key_env"},
 		{"unknown key of a role", "roles:\n  opt: {proposer: mutate, temprature: 1}\n", "", `run.yaml:2:27: unknown key "temprature"`, "temperature"},
 		{"unknown key of a group", "budgets:\n  dollars: 3\n", "", `run.yaml:2:3: unknown key "dollars"`, "hours, no_improvement, tokens, trials, usd"},
 		{"a word for a number", "thinking: lots\n", "", "run.yaml:1:11: thinking wants a whole number", ""},

@@ -17,7 +17,10 @@ type Opened struct {
 	Workspace string             `json:"workspace"` // absolute
 	Base      research.TrialID   `json:"base"`      // the trial that the workspace is a copy of
 	Prompt    string             `json:"prompt"`
-	Tools     json.RawMessage    `json:"tools"` // as session.Session.Tools gives them
+	Tools     json.RawMessage    `json:"tools"`   // as session.Session.Tools gives them
+	Lineage   bool               `json:"lineage"` // whether this arm lets sessions see the history
+	// Confinement is how the player is kept to workspace and tools, as the session's trials record it.
+	Confinement string `json:"confinement"`
 }
 
 // Closed says what became of a session.

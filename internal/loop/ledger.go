@@ -36,6 +36,9 @@ func (l *Loop) reserve(m *member, a research.ModelAsked) (chan struct{}, error) 
 	if l.early {
 		return nil, errEnded
 	}
+	if !l.mayStartSubmission() && !l.waits(m) {
+		return nil, errNoTrial // it would be paid for in vain
+	}
 	spend, err := l.cfg.Store.Spend()
 	if err != nil {
 		l.fail(err)

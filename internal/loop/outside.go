@@ -166,8 +166,12 @@ var (
 	errLeaving     = errors.New("the run begins nothing new")
 )
 
+// lastWords is how long a session may still take when there is nothing left for it to do.
+const lastWords = 20 * time.Second
+
 // dismiss ends the sessions that could not submit any more and wait for no verdict: those from
-// outside, once nothing new begins, and all when no trial is left.
+// outside, once nothing new begins, and all when no trial is left. A model that is asked
+// meanwhile may finish its reply, which is paid for, and an agent may say its last words.
 func (l *Loop) dismiss() {
 	none := !l.mayStartSubmission()
 	for _, m := range l.team {
@@ -176,7 +180,9 @@ func (l *Loop) dismiss() {
 		}
 		if o := l.outside[m.session]; o != nil {
 			o.leave.Do(func() { close(o.leaving) })
-		} else if none {
+		} else if now := l.cfg.Now(); none && m.leaveBy.IsZero() {
+			m.leaveBy = now.Add(lastWords)
+		} else if none && now.After(m.leaveBy) {
 			m.cancel()
 		}
 	}
@@ -301,6 +307,7 @@ func (l *Loop) describe(o *outsider, m *member, s *session.Session) {
 	o.opened = control.Opened{
 		Session: b.Session, Agent: m.Agent, Workspace: filepath.Join(l.cfg.Dir, "workspaces", m.Name),
 		Base: b.Incumbent.ID, Prompt: prompt.Render(b).String(), Tools: tools,
+		Lineage: b.Arm.Lineage, Confinement: o.Confinement(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sort"
+	"strings"
 	"time"
 
 	"mendel/internal/control"
@@ -42,6 +43,7 @@ type member struct {
 	hint     string    // what the operator can do about it, when parked
 	broke    bool      // the run's dollars or tokens do not suffice for its next call
 	submits  int       // of the session that is open
+	leaveBy  time.Time // when that session is cut off, once there is nothing left for it to do
 	model    *member   // of a twin that was made for a further session from outside
 
 	// cancel ends the session that is open, when there is nothing left for it to do.
@@ -145,7 +147,7 @@ func (l *Loop) noneLeft() bool {
 	}
 	switch {
 	case short != "":
-		l.halt(short, false)
+		l.halt(strings.TrimPrefix(short, session.ErrNoBudget.Error()+": "), false)
 		return true
 	case problem == "":
 		l.halt("no agent has anything more to propose", false)
@@ -226,7 +228,7 @@ func (l *Loop) open(m *member) {
 		MayEdit: func(path string) bool { return l.cfg.Task.MayEdit(m.role, path) },
 		Caps:    l.reg.Caps, Transcript: spool,
 	})
-	m.submits = 0
+	m.submits, m.leaveBy = 0, time.Time{}
 	var play context.Context
 	play, m.cancel = context.WithCancel(l.sessions)
 	proposer := m.proposer

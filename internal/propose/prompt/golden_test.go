@@ -113,6 +113,7 @@ func scenarios() map[string]research.Brief {
 	noLineage := rich()
 	noLineage.Arm.Lineage = false
 	noLineage.History = nil
+	noLineage.Workspace = "/runs/golf/workspaces/opt"
 	generic := rich()
 	generic.Arm = research.Arm{Agents: research.Generic, N: 3, Lineage: true}
 	generic.Agent = research.Agent{Name: "generic-2", Role: "generic"}

@@ -25,10 +25,10 @@ func margins(b research.Brief, h research.History) string {
 			case least == 0 && most == 0:
 				line += fmt.Sprintf("; your last %s did not move it", edits)
 			case len(moves) == 1:
-				line += fmt.Sprintf("; your last edit moved it by %s", signed(rounded(least)))
+				line += fmt.Sprintf("; your last edit moved it by %s", moved(least, m.Bound.Unit))
 			default:
 				line += fmt.Sprintf("; your last %s moved it by %s in the median (from %s to %s)", edits,
-					signed(rounded(moves[len(moves)/2])), signed(rounded(least)), signed(rounded(most)))
+					moved(moves[len(moves)/2], m.Bound.Unit), moved(least, m.Bound.Unit), moved(most, m.Bound.Unit))
 			}
 		}
 		lines = append(lines, line)
@@ -37,6 +37,15 @@ func margins(b research.Brief, h research.History) string {
 		return ""
 	}
 	return section(marginsBudget, "# Margins of the incumbent\nA positive move is room gained, a negative one is room used.", lines, "")
+}
+
+// moved prints by how much a margin moved, with its sign.
+func moved(by float64, unit string) string {
+	sign := ""
+	if by > 0 {
+		sign = "+"
+	}
+	return sign + quantity(rounded(by), unit)
 }
 
 // rounded keeps four significant digits: more would only be read as noise.

@@ -216,6 +216,9 @@ func yourSession(b research.Brief) string {
 	if b.Arm.Lineage {
 		holds += " Where the record shows a better start, rebase_to it."
 	}
+	if b.Workspace != "" {
+		holds += " Work with this directory and the tools alone: the rest of the run's directory, other workspaces and the task's data are no part of the session."
+	}
 	lines := []string{
 		holds,
 		"Find the change within your role that you expect to improve the score most, edit, check, submit it with submit_trial, and read its verdict.",

@@ -10,10 +10,14 @@ import (
 	"mendel/internal/research"
 )
 
-// quantity prints a value with its unit, bytes as a word.
+// quantity prints a value with its unit, bytes as a word. The mean of several measurements may have
+// a part of a byte, which says nothing beside many.
 func quantity(v float64, unit string) string {
 	if unit == "B" {
 		unit = "bytes"
+		if math.Abs(v) >= 100 {
+			v = math.Round(v)
+		}
 	}
 	return research.Quantity(v, unit)
 }

@@ -44,12 +44,11 @@ func (e episode) Rebase(id research.TrialID, tree workspace.Tree) error {
 func (e episode) Submit(ctx context.Context, s tool.Submission) (research.TrialID, bool, error) {
 	e.submitting.Lock()
 	defer e.submitting.Unlock()
-	now, err := e.options.Workspace.Snapshot()
+	tree, err := e.options.Workspace.Snapshot(e.options.MayEdit)
 	if err != nil {
 		return 0, false, err
 	}
-	tree, err := e.proposed(now)
-	if err != nil {
+	if err := e.ownChanges(tree); err != nil {
 		return 0, false, err
 	}
 	key := strings.ReplaceAll(s.Key, "#", "_") // what follows # is ours
@@ -90,24 +89,20 @@ func (e episode) Submit(ctx context.Context, s tool.Submission) (research.TrialI
 	return id, false, nil
 }
 
-// proposed is the tree that a submission freezes. Files of others must be as they were; new
-// files that are not the recipe's (notes, caches) are left out of it.
-func (e episode) proposed(now workspace.Tree) (workspace.Tree, error) {
-	var foreign, extra []string
-	for _, c := range workspace.Changes(e.options.Workspace.Base(), now) {
-		switch {
-		case e.options.MayEdit(c.Path):
-		case c.Kind == workspace.Added:
-			extra = append(extra, c.Path)
-		default:
+// ownChanges refuses a tree in which files of others are not as they were. New files that are not
+// the recipe's (notes, caches) are not in it.
+func (e episode) ownChanges(tree workspace.Tree) error {
+	var foreign []string
+	for _, c := range workspace.Changes(e.options.Workspace.Base(), tree) {
+		if !e.options.MayEdit(c.Path) {
 			foreign = append(foreign, c.Path)
 		}
 	}
 	if len(foreign) > 0 {
-		return nil, research.Misuse("Put them back as they were; rebase_to does it for the whole workspace.",
+		return research.Misuse("Put them back as they were; rebase_to does it for the whole workspace.",
 			"the workspace changes what your role may not edit: %s", strings.Join(foreign, ", "))
 	}
-	return slices.DeleteFunc(now, func(f workspace.File) bool { return slices.Contains(extra, f.Path) }), nil
+	return nil
 }
 
 // contentKey stands in for a key that the caller left out: the same words about the same files

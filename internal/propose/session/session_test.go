@@ -3,12 +3,14 @@ package session_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -235,6 +237,10 @@ func TestForeignFiles(t *testing.T) {
 		}
 	}
 	write("notes.md", "mine")
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, ".venv/bin"), 0o755), os.Symlink("/usr/bin/python3", filepath.Join(dir, ".venv/bin/python")),
+		syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 	write("data.txt", "changed\n")
 	write("train.py", "score = 4\nsize = 50\n")
 	refused(t, s, "submit_trial", map[string]any{"hypothesis": "h", "expected_delta": -1}, "may not edit: data.txt")

@@ -37,6 +37,10 @@ func awaitTrial() Tool {
 		if t.Measurement != nil && t.Measurement.Crash != nil {
 			text += trainOutput(t)
 		}
-		return Answer{Text: clip(text, ""), Data: rowOf(t, k.Brief.Task.Score)}, nil
+		how := "read_trial has its metrics, and with file= a file as it was"
+		if !k.Brief.Arm.Lineage {
+			how = "the rest cannot be shown"
+		}
+		return Answer{Text: clip(text, how), Data: dataOf(t, k.Brief.Task.Score)}, nil
 	})
 }

@@ -31,7 +31,7 @@ func diffTrials() Tool {
 		}
 		var after workspace.Tree
 		if to == nil {
-			after, err = k.Workspace.Snapshot()
+			after, err = k.Workspace.Snapshot(k.MayEdit)
 		} else {
 			after, err = k.Archive.Tree(ctx, *to)
 		}

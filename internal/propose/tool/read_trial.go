@@ -21,6 +21,9 @@ type readTrialArgs struct {
 	FromLine int    `json:"from_line,omitempty" jsonschema:"first line of the file to show, counted from 1"`
 }
 
+// howToReadOn is for an answer that was cut.
+const howToReadOn = "read_trial with file= shows a file of it, diff_trials its edit"
+
 func readTrial() Tool {
 	return define("read_trial", readTrialAbout, func(ctx context.Context, k Kit, args readTrialArgs) (Answer, error) {
 		id, err := trialID(args.Trial)
@@ -36,10 +39,10 @@ func readTrial() Tool {
 		}
 		text := proposalText(t)
 		if t.Status == "" {
-			return Answer{Text: clip(text+"It is being measured.\n", "")}, nil
+			return Answer{Text: clip(text+"It is being measured.\n", howToReadOn)}, nil
 		}
 		text += describe(t, k.Brief.Task.Score) + metricsText(t) + trainOutput(t)
-		return Answer{Text: clip(text, "diff_trials shows its edit"), Data: rowOf(t, k.Brief.Task.Score)}, nil
+		return Answer{Text: clip(text, howToReadOn), Data: dataOf(t, k.Brief.Task.Score)}, nil
 	})
 }
 

@@ -1,7 +1,9 @@
 package tool
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mendel/internal/propose/prompt"
@@ -33,6 +35,36 @@ func rowOf(t research.Trial, score research.ScoreRule) Row {
 		row.Score, row.Margins, row.Crash = m.Score, m.Margins, prompt.Crash(m)
 	}
 	return row
+}
+
+// dataOf is a trial's row as an answer's data. Its JSON holds at most MaxAnswer bytes: long texts
+// are cut, and margins are left out from the end, those that were held before those that were missed.
+func dataOf(t research.Trial, score research.ScoreRule) Row {
+	const longest = 600 // one character takes up to 6 bytes of JSON
+	row := rowOf(t, score)
+	row.Reason = head(row.Reason, longest)
+	if row.Crash != nil {
+		row.Crash = &research.CrashExcerpt{
+			Phase: head(row.Crash.Phase, longest/3), Exception: head(row.Crash.Exception, longest),
+			Frame: head(row.Crash.Frame, longest/3), Code: head(row.Crash.Code, longest/3),
+		}
+	}
+	for len(row.Margins) > 0 && !fits(row) {
+		row.Margins = slices.Clone(row.Margins)
+		drop := len(row.Margins) - 1
+		for i, m := range row.Margins {
+			if m.Holds() {
+				drop = i
+			}
+		}
+		row.Margins = slices.Delete(row.Margins, drop, drop+1)
+	}
+	return row
+}
+
+func fits(row Row) bool {
+	data, err := json.Marshal(row)
+	return err != nil || len(data) <= MaxAnswer // what has no JSON reaches no reader
 }
 
 func aborted(t research.Trial) bool { return t.Status == research.Status(research.Aborted) }

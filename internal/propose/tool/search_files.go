@@ -18,7 +18,7 @@ type searchFilesArgs struct {
 func searchFiles() Tool {
 	return define("search_files", searchFilesAbout, func(_ context.Context, k Kit, args searchFilesArgs) (Answer, error) {
 		const mostHits, longestLine = 200, 300
-		hits, total, err := k.Workspace.Search(args.Pattern, args.Files, mostHits)
+		hits, total, err := k.Workspace.Search(args.Pattern, args.Files, k.MayEdit, mostHits)
 		if err != nil {
 			return Answer{}, err
 		}

@@ -258,3 +258,49 @@ func TestWhatAToolUsedIsCounted(t *testing.T) {
 		t.Errorf("the journal has %v CPU seconds, want 2", calls[0].CPU)
 	}
 }
+
+// TestARowIsBounded: a trial with very many margins and a crash that prints markup leaves an answer
+// that says how to see more, and data that a program can take.
+func TestARowIsBounded(t *testing.T) {
+	for _, withLineage := range []bool{true, false} {
+		r := newRun()
+		r.Arm.Lineage = withLineage
+		r.Measure = func(workspace.Tree) research.Measurement {
+			noise := strings.Repeat("<\x01>", 10_000)
+			m := research.Measurement{Outcome: research.SizeBlocked, Reason: "too large " + noise, Crash: &research.CrashExcerpt{
+				Phase: "train", Exception: "ValueError: " + noise, Frame: noise, Code: noise}}
+			most := 10.0
+			for i := range 500 {
+				bound := research.Bound{Name: fmt.Sprintf("bound_%d", i), Metric: "m", Unit: "B", Max: &most, Outcome: research.SizeBlocked}
+				m.Margins = append(m.Margins, research.MarginOf(bound, float64(5+10*(i/499))))
+			}
+			return m
+		}
+		s := open(t, r)
+		call(t, s, "edit_file", `{"path":"train.py","old":"a = 1","new":"a = 2"}`)
+		call(t, s, "submit_trial", `{"hypothesis":"h","expected_delta":0}`)
+		tools := map[string]string{"await_trial": "read_trial has its metrics, and with file="}
+		if withLineage {
+			tools["read_trial"] = "read_trial with file="
+		} else {
+			tools["await_trial"] = "the rest cannot be shown"
+		}
+		for name, how := range tools {
+			answer := call(t, s, name, `{"trial":"1"}`)
+			if !strings.Contains(answer.Text, "[cut here: ") || !strings.Contains(answer.Text, how) {
+				t.Errorf("%s does not say how to see more: %q", name, answer.Text[len(answer.Text)-200:])
+			}
+			data, err := json.Marshal(answer.Data)
+			if err != nil || len(data) > tool.MaxAnswer {
+				t.Errorf("the data of %s have %d bytes (%v), more than %d", name, len(data), err, tool.MaxAnswer)
+			}
+			row := answer.Data.(tool.Row)
+			if !strings.HasPrefix(row.Crash.Exception, "ValueError: ") || row.Status != "size_blocked" {
+				t.Errorf("the row of %s lost what matters: %+v", name, row)
+			}
+			if n := len(row.Margins); n == 0 || n == 500 || row.Margins[n-1].Bound.Name != "bound_499" {
+				t.Errorf("%s keeps %d margins, and not the one that was missed", name, n)
+			}
+		}
+	}
+}

@@ -36,15 +36,6 @@ func Diff(from, to Tree) string {
 	return b.String()
 }
 
-// Diff is what the workspace changes against a tree.
-func (w *Workspace) Diff(against Tree) (string, error) {
-	now, err := w.Snapshot()
-	if err != nil {
-		return "", err
-	}
-	return Diff(against, now), nil
-}
-
 // A ChangeKind says what happened to a file.
 type ChangeKind string
 
@@ -93,9 +84,10 @@ type Hit struct {
 	Text string
 }
 
-// Search finds the lines that match a regular expression in the files whose path or base name
-// matches glob ("" is all), at most limit of them. It says how many there are in all.
-func (w *Workspace) Search(pattern, glob string, limit int) (hits []Hit, total int, err error) {
+// Search finds the lines that match a regular expression in the files of the recipe (as
+// [Workspace.Snapshot] takes it) whose path or base name matches glob ("" is all), at most limit
+// of them. It says how many there are in all.
+func (w *Workspace) Search(pattern, glob string, mayAdd func(path string) bool, limit int) (hits []Hit, total int, err error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, 0, research.Misuse(`Patterns are in RE2 syntax; write \( for a bracket itself.`, "%q is not a regular expression: %v", pattern, err)
@@ -103,7 +95,7 @@ func (w *Workspace) Search(pattern, glob string, limit int) (hits []Hit, total i
 	if _, err := path.Match(glob, ""); err != nil {
 		return nil, 0, research.Misuse("Write a pattern such as *.py.", "%q is not a file pattern", glob)
 	}
-	tree, err := w.Snapshot()
+	tree, err := w.Snapshot(mayAdd)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -1,11 +1,13 @@
 package workspace
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"mendel/internal/research"
 )
@@ -40,8 +42,8 @@ func (w *Workspace) Edit(name, old, new string) (line int, err error) {
 		return 0, research.Misuse("A recipe consists of code.", "%s would have more than %d bytes", f.Path, maxFileBytes)
 	}
 	f.Data = []byte(text[:at[0]] + new + text[at[0]+len(old):])
-	if err := w.write(f); err != nil {
-		return 0, fmt.Errorf("edit %s: %w", f.Path, err)
+	if err := w.put(f); err != nil {
+		return 0, err
 	}
 	return lineAt(text, at[0]), nil
 }
@@ -65,7 +67,22 @@ func (w *Workspace) create(name, text string) error {
 			return research.Misuse("Choose another path.", "there is no directory %s, and it cannot be made", dir)
 		}
 	}
-	return w.write(File{Path: clean, Mode: fs.FileMode(0o644), Data: []byte(text)})
+	return w.put(File{Path: clean, Mode: fs.FileMode(0o644), Data: []byte(text)})
+}
+
+// put writes a file for a caller. A program beside us may have closed or replaced its directory;
+// that is no reason to end the session.
+func (w *Workspace) put(f File) error {
+	err := w.write(f)
+	for _, theirs := range []error{fs.ErrPermission, fs.ErrNotExist, fs.ErrExist, syscall.EISDIR, syscall.ENOTDIR} {
+		if errors.Is(err, theirs) {
+			return research.Misuse("Make its directory writable, or choose another path.", "%s cannot be written here", f.Path)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	return nil
 }
 
 // matches lists where old stands, also where two places overlap: an edit between them would

@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -18,9 +17,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"unicode/utf8"
-
-	"mendel/internal/research"
 )
 
 // What a tree may hold. A recipe is code; more than this is data in the wrong place.
@@ -108,18 +104,20 @@ func (w *Workspace) Base() Tree {
 func (w *Workspace) Reset(tree Tree) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	dir, err := w.root.Open(".")
-	if err != nil {
-		return fmt.Errorf("reset workspace: %w", err)
-	}
-	names, err := dir.Readdirnames(-1)
-	if err = errors.Join(err, dir.Close()); err != nil {
-		return fmt.Errorf("reset workspace: %w", err)
-	}
-	for _, name := range names {
-		if err := w.root.RemoveAll(name); err != nil {
-			if err = errors.Join(unlock(w.root, name), w.root.RemoveAll(name)); err != nil {
-				return fmt.Errorf("reset workspace: %w", err)
+	for {
+		entries, err := readDir(w.root, ".", 1000)
+		if err != nil {
+			return fmt.Errorf("reset workspace: %w", err)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, entry := range entries {
+			name := entry.Name()
+			if err := w.root.RemoveAll(name); err != nil {
+				if err = errors.Join(unlock(w.root, name), w.root.RemoveAll(name)); err != nil {
+					return fmt.Errorf("reset workspace: %w", err)
+				}
 			}
 		}
 	}
@@ -191,7 +189,7 @@ func unlock(root *os.Root, dir string) error {
 	if err := root.Chmod(dir, 0o700); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(root.FS(), dir)
+	entries, err := readDir(root, dir, -1)
 	for _, entry := range entries {
 		if entry.IsDir() {
 			err = errors.Join(err, unlock(root, path.Join(dir, entry.Name())))
@@ -206,168 +204,4 @@ func plainMode(mode fs.FileMode) fs.FileMode {
 		return 0o755
 	}
 	return 0o644
-}
-
-// Clean turns a path as a specialist writes it (train.py, ./train.py, /recipe/train.py) into
-// the form that trees use. A path that leaves the workspace is a [research.MisuseError].
-func Clean(name string) (string, error) {
-	const mend = "Paths are relative to the workspace, such as train.py; list_files shows them."
-	clean := strings.TrimPrefix(strings.TrimSpace(name), "/recipe/")
-	switch {
-	case clean == "":
-		return "", research.Misuse(mend, "the path is empty")
-	case strings.HasPrefix(clean, "/"):
-		return "", research.Misuse(mend, "%q is an absolute path, outside the workspace", name)
-	case strings.ContainsAny(clean, "\\\x00"):
-		return "", research.Misuse(mend, "%q holds a character that no path here has", name)
-	}
-	// Dots are resolved only where nothing climbs: "a/../b" could mean two things beside a link.
-	if slices.Contains(strings.Split(clean, "/"), "..") {
-		return "", research.Misuse(mend, "%q climbs with .., which could leave the workspace", name)
-	}
-	clean = path.Clean(clean)
-	if clean == "." || !fs.ValidPath(clean) {
-		return "", research.Misuse(mend, "%q names no file", name)
-	}
-	return clean, nil
-}
-
-// Read returns a whole text file.
-func (w *Workspace) Read(name string) (string, error) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	f, err := w.read(name)
-	if err != nil {
-		return "", err
-	}
-	if !utf8.Valid(f.Data) || strings.IndexByte(string(f.Data), 0) >= 0 {
-		return "", research.Misuse("Only text can be read.", "%s is not a text file (%d bytes)", f.Path, len(f.Data))
-	}
-	return string(f.Data), nil
-}
-
-func (w *Workspace) read(name string) (File, error) {
-	clean, err := Clean(name)
-	if err != nil {
-		return File{}, err
-	}
-	if err := w.refuseLinks(clean); err != nil {
-		return File{}, err
-	}
-	// Without O_NONBLOCK, opening a named pipe would wait for ever.
-	f, err := w.root.OpenFile(clean, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return File{}, research.Misuse("list_files shows what there is.", "there is no file %s in the workspace", clean)
-	} else if err != nil {
-		return File{}, research.Misuse("list_files shows what there is.", "%s cannot be read here", clean)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return File{}, fmt.Errorf("read %s: %w", clean, err)
-	}
-	switch {
-	case info.IsDir():
-		return File{}, research.Misuse("list_files shows what is in it.", "%s is a directory", clean)
-	case !info.Mode().IsRegular():
-		return File{}, research.Misuse("A recipe consists of regular files.", "%s is not a regular file", clean)
-	case info.Size() > maxFileBytes:
-		return File{}, research.Misuse("A recipe consists of code.", "%s has %d bytes, more than the %d that a file may have", clean, info.Size(), maxFileBytes)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes))
-	if err != nil {
-		return File{}, fmt.Errorf("read %s: %w", clean, err)
-	}
-	return File{Path: clean, Mode: info.Mode().Perm(), Data: data}, nil
-}
-
-// refuseLinks finds a symbolic link anywhere on a path. The root would refuse one that leaves
-// it; one that stays inside would still make two names for a file, and so an edit under the
-// wrong name.
-func (w *Workspace) refuseLinks(clean string) error {
-	for i := 0; i <= len(clean); i++ {
-		if i < len(clean) && clean[i] != '/' {
-			continue
-		}
-		// What cannot be looked at is left to the open that follows: it says it better.
-		if info, err := w.root.Lstat(clean[:i]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return research.Misuse("Use the file's own path.", "%s is a symbolic link, which a recipe cannot hold", clean[:i])
-		}
-	}
-	return nil
-}
-
-// Snapshot freezes what is in the workspace: its regular files, in order. Python's caches and
-// our own unfinished writes are left out.
-func (w *Workspace) Snapshot() (Tree, error) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	names, err := w.names()
-	if err != nil {
-		return nil, err
-	}
-	tree := make(Tree, 0, len(names))
-	total := 0
-	for _, name := range names {
-		f, err := w.read(name)
-		if err != nil {
-			return nil, err
-		}
-		if total += len(f.Data); total > maxTreeBytes {
-			return nil, research.Misuse("Remove what does not belong to the recipe.", "the workspace holds more than %d bytes", maxTreeBytes)
-		}
-		f.Mode = plainMode(f.Mode)
-		tree = append(tree, f)
-	}
-	return tree, nil
-}
-
-func (w *Workspace) names() ([]string, error) {
-	var names []string
-	err := fs.WalkDir(w.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (d.Name() == "__pycache__" || d.Name() == ".git"):
-			return fs.SkipDir
-		case d.IsDir():
-			return nil
-		case strings.HasPrefix(d.Name(), ".mendel-"):
-			return nil
-		case len(names) == maxFiles:
-			return research.Misuse("Remove what does not belong to the recipe.", "the workspace holds more than %d files", maxFiles)
-		}
-		names = append(names, name)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// List returns the paths of all files, in order, with their sizes in bytes.
-func (w *Workspace) List() ([]Entry, error) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	names, err := w.names()
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]Entry, 0, len(names))
-	for _, name := range names {
-		info, err := w.root.Lstat(name)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", name, err)
-		}
-		entries = append(entries, Entry{Path: name, Size: info.Size()})
-	}
-	return entries, nil
-}
-
-// An Entry is one file of a listing.
-type Entry struct {
-	Path string
-	Size int64
 }

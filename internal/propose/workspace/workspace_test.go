@@ -44,6 +44,9 @@ func open(t *testing.T) *Workspace {
 	return w
 }
 
+// all takes every file for a part of the recipe.
+func all(string) bool { return true }
+
 func wantMisuse(t *testing.T, err error, words ...string) {
 	t.Helper()
 	var misuse *research.MisuseError
@@ -93,9 +96,9 @@ func TestPathsCannotLeave(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(w.Dir(), "train.py")); err != nil || string(data) != train {
 		t.Errorf("an edit under a link's name reached train.py: %q (%v)", data, err)
 	}
-	_, err := w.Snapshot()
+	_, err := w.Snapshot(all)
 	wantMisuse(t, err, "symbolic link")
-	_, _, err = w.Search("SECRET", "", 10)
+	_, _, err = w.Search("SECRET", "", all, 10)
 	wantMisuse(t, err, "symbolic link")
 	if err := w.Reset(tree()); err != nil {
 		t.Fatalf("Reset with links in the way: %v", err)
@@ -149,7 +152,7 @@ func TestEdit(t *testing.T) {
 			line, err := w.Edit(c.path, c.old, c.new)
 			if c.want != nil {
 				wantMisuse(t, err, c.want...)
-				now, err := w.Snapshot()
+				now, err := w.Snapshot(all)
 				if err != nil || len(Changes(tree(), now)) > 0 {
 					t.Errorf("a refused edit changed the workspace: %v, %v", Changes(tree(), now), err)
 				}
@@ -180,7 +183,7 @@ func TestEditKeepsCarriageReturns(t *testing.T) {
 
 func TestSnapshotResetAndModes(t *testing.T) {
 	w := open(t)
-	before, err := w.Snapshot()
+	before, err := w.Snapshot(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +205,7 @@ func TestSnapshotResetAndModes(t *testing.T) {
 	if err := os.Remove(filepath.Join(w.Dir(), "lib/util.py")); err != nil {
 		t.Fatal(err)
 	}
-	after, err := w.Snapshot()
+	after, err := w.Snapshot(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +219,7 @@ func TestSnapshotResetAndModes(t *testing.T) {
 	if err := w.Reset(before); err != nil {
 		t.Fatal(err)
 	}
-	again, err := w.Snapshot()
+	again, err := w.Snapshot(all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,10 +252,11 @@ func TestDiff(t *testing.T) {
 	if _, err := w.Edit("new.py", "", "Y = 2\n"); err != nil {
 		t.Fatal(err)
 	}
-	diff, err := w.Diff(tree())
+	now, err := w.Snapshot(all)
 	if err != nil {
 		t.Fatal(err)
 	}
+	diff := Diff(tree(), now)
 	for _, want := range []string{"--- /dev/null\n+++ b/new.py", "+Y = 2", "--- a/train.py\n+++ b/train.py", "-import math\n+import cmath"} {
 		if !strings.Contains(diff, want) {
 			t.Errorf("the diff lacks %q:\n%s", want, diff)
@@ -265,16 +269,16 @@ func TestDiff(t *testing.T) {
 
 func TestSearch(t *testing.T) {
 	w := open(t)
-	hits, total, err := w.Search(`LR\b`, "*.py", 2)
+	hits, total, err := w.Search(`LR\b`, "*.py", all, 2)
 	if err != nil || total != 4 || len(hits) != 2 || hits[0] != (Hit{"train.py", 3, "LR = 0.1"}) {
 		t.Errorf("got %v of %d, %v", hits, total, err)
 	}
-	if hits, _, err := w.Search(`^X`, "util.py", 9); err != nil || len(hits) != 1 || hits[0].Path != "lib/util.py" {
+	if hits, _, err := w.Search(`^X`, "util.py", all, 9); err != nil || len(hits) != 1 || hits[0].Path != "lib/util.py" {
 		t.Errorf("a base name as pattern gave %v, %v", hits, err)
 	}
-	_, _, err = w.Search(`a(`, "", 9)
+	_, _, err = w.Search(`a(`, "", all, 9)
 	wantMisuse(t, err, "not a regular expression", "RE2")
-	_, _, err = w.Search(`a`, "[", 9)
+	_, _, err = w.Search(`a`, "[", all, 9)
 	wantMisuse(t, err, "not a file pattern")
 }
 

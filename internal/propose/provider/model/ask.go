@@ -13,7 +13,9 @@ import (
 
 // How often and how patiently a failed call is made again.
 const (
-	maxTries  = 6
+	maxTries = 6
+	// maxKnocks is how often an address is tried that has never answered.
+	maxKnocks = 2
 	firstWait = time.Second
 	maxWait   = time.Minute
 	// maxPatience is the longest wait that a provider may ask for without ending the session.
@@ -38,19 +40,23 @@ func (e *episode) tries(ctx context.Context) (Reply, error) {
 			var err error
 			worst := worstOf(e.request, e.known, e.options.Price)
 			if call, err = e.session.Ask(ctx, e.options.Name, worst); err != nil {
-				return Reply{}, err
+				return Reply{}, e.neverFits(worst, err)
 			}
 			e.turn++
 			retries = 0
 		}
 		reply, err := e.options.Client.Ask(ctx, e.request)
 		if err == nil {
+			e.answered.Store(true)
 			return reply, e.settle(ctx, call, reply, retries)
 		}
 		var failed *Error
 		if !errors.As(err, &failed) {
 			// Cut off from our side: nobody knows how far the provider got.
 			return Reply{}, errors.Join(err, e.charge(ctx, call, err, retries))
+		}
+		if failed.Began || failed.Status != 0 {
+			e.answered.Store(true)
 		}
 		if failed.Began {
 			if err := e.charge(ctx, call, failed, retries); err != nil {
@@ -60,7 +66,7 @@ func (e *episode) tries(ctx context.Context) (Reply, error) {
 		}
 		wait, failure := e.verdict(failed, try)
 		if failure == nil {
-			e.note(fmt.Sprintf("%s; try %d of %d follows in %s", failed, try+1, maxTries, wait.Round(time.Millisecond)), true)
+			e.note(fmt.Sprintf("%s; try %d of %d follows in %s", failed, try+1, e.mostTries(failed), wait.Round(time.Millisecond)), true)
 			retries++
 			err = e.options.Sleep(ctx, wait)
 		} else {
@@ -95,14 +101,50 @@ func (e *episode) verdict(failed *Error, try int) (time.Duration, error) {
 	if failed.RetryAfter > 0 {
 		failure.Until = e.options.Now().Add(failed.RetryAfter)
 	}
-	if try >= maxTries {
+	if try >= e.mostTries(failed) {
 		failure.Err = fmt.Errorf("%s: after %d tries: %w", e.options.Name, try, failed)
+		if e.misaddressed(failed) {
+			failure.Class = session.Misconfigured
+		}
 		return 0, failure
 	}
 	if wait > maxPatience || wait >= e.session.TimeLeft() {
 		return 0, failure
 	}
 	return wait, nil
+}
+
+// misaddressed says whether a failure is more likely the address's than an outage: nobody has
+// ever answered there.
+func (e *episode) misaddressed(failed *Error) bool {
+	return failed.Class == Unreachable && !e.answered.Load()
+}
+
+func (e *episode) mostTries(failed *Error) int {
+	if e.misaddressed(failed) {
+		return maxKnocks
+	}
+	return maxTries
+}
+
+// neverFits turns a cap that is too small for any first call into what it is: a mistake of the
+// operator's, not the ending of a session.
+func (e *episode) neverFits(worst research.Charge, err error) error {
+	caps := e.session.Caps()
+	failure := &session.Failure{Class: session.Misconfigured}
+	switch {
+	case e.turn > 0 || !errors.Is(err, session.ErrCapped):
+		return err
+	case caps.USD > 0 && worst.USD > caps.USD:
+		failure.Err = fmt.Errorf("%s: no session can begin: one may cost $%g, and its first call may cost $%.4f", e.options.Name, caps.USD, worst.USD)
+		failure.Hint = fmt.Sprintf("start a new run with --session-usd well above %.4f, or with a smaller --max-output", worst.USD)
+	case caps.Tokens > 0 && worst.Tokens > caps.Tokens:
+		failure.Err = fmt.Errorf("%s: no session can begin: one may use %d tokens, and its first call may use %d", e.options.Name, caps.Tokens, worst.Tokens)
+		failure.Hint = fmt.Sprintf("start a new run with far more than %d in `session: {tokens: …}` of the file for --config, or with a smaller --max-output", worst.Tokens)
+	default:
+		return err
+	}
+	return failure
 }
 
 // wait is what the provider asked for, or exponential with full jitter, so that the sessions of

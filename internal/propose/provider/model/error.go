@@ -24,6 +24,7 @@ type Class string
 const (
 	Retry         Class = "retry"         // the same request may work in a moment: 5xx, a cut stream, a lost connection
 	Wait          Class = "wait"          // it will work later: rate limits, an overloaded provider
+	Unreachable   Class = "unreachable"   // nobody to be trusted answers at the address: unknown host, refused connection, certificate
 	Misconfigured Class = "misconfigured" // it will not work until the operator acts: key, model, address, credit
 	BadRequest    Class = "bad_request"   // this conversation is not accepted: too long, or not understood
 )

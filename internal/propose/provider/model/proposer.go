@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mendel/internal/propose/prompt"
@@ -36,7 +37,10 @@ const maxNudges = 2
 
 // A Proposer plays sessions with a language model. It implements [session.Proposer], for
 // several sessions at once.
-type Proposer struct{ options Options }
+type Proposer struct {
+	options  Options
+	answered atomic.Bool // somebody answers at the address
+}
 
 // New makes a proposer.
 func New(o Options) *Proposer {
@@ -53,7 +57,7 @@ func New(o Options) *Proposer {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	return &Proposer{o}
+	return &Proposer{options: o}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -72,7 +76,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (p *Proposer) Propose(ctx context.Context, s *session.Session) error {
 	text := prompt.Render(s.Brief())
 	e := &episode{
-		options: p.options, session: s,
+		options: p.options, session: s, answered: &p.answered,
 		request: Request{
 			Model: p.options.Model, Shared: text.SharedText(), Role: text.RoleText(), Tools: offered(s.Tools()),
 			Turns:     []Turn{{User: text.UserText()}},
@@ -97,6 +101,8 @@ type episode struct {
 	options Options
 	session *session.Session
 	request Request
+	// answered is the proposer's.
+	answered *atomic.Bool
 
 	turn  int   // model calls that were granted
 	known known // of the conversation's length

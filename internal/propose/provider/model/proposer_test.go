@@ -44,6 +44,7 @@ type game struct {
 	ctx     context.Context
 	desk    func(*sessiontest.Run) session.Desk // the run itself unless given
 	await   time.Duration                       // longest wait for a verdict
+	line    func(model.Client) model.Client     // what lies between the proposer and its client
 
 	run        *sessiontest.Run
 	session    *session.Session
@@ -102,6 +103,9 @@ func (g *game) play(t *testing.T, script providertest.Script) error {
 	})
 	o := g.options
 	o.Client, o.Name, o.Price = client, "anthropic:claude-sonnet-4-5", cents{}
+	if g.line != nil {
+		o.Client = g.line(client)
+	}
 	if o.Sleep == nil {
 		o.Sleep = func(ctx context.Context, d time.Duration) error {
 			g.slept = append(g.slept, d)
@@ -395,16 +399,49 @@ func TestLastingFailures(t *testing.T) {
 	}
 }
 
+// A moved is a client whose server is gone after some calls.
+type moved struct {
+	model.Client
+	calls int
+	gone  model.Client
+	tried int
+}
+
+func (m *moved) Ask(ctx context.Context, r model.Request) (model.Reply, error) {
+	if m.calls--; m.calls >= 0 {
+		return m.Client.Ask(ctx, r)
+	}
+	m.tried++
+	return m.gone.Ask(ctx, r)
+}
+
 func TestNoServer(t *testing.T) {
-	client, err := anthropic.New(anthropic.Options{BaseURL: "http://127.0.0.1:1", Key: providertest.Key})
+	const nowhere = "http://127.0.0.1:1"
+	gone, err := anthropic.New(anthropic.Options{BaseURL: nowhere, Key: providertest.Key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	_, err = client.Ask(t.Context(), model.Request{Model: "m", MaxOutput: 1})
-	var failed *model.Error
-	if !errors.As(err, &failed) || failed.Class != model.Retry || failed.Began || !strings.Contains(failed.Message, "refused") || failed.Hint == "" {
-		t.Errorf("a refused connection is %+v", err)
+	defer gone.Close()
+	for name, c := range map[string]struct {
+		answered providertest.Reply
+		calls    int
+		class    session.Class
+		tries    int
+	}{
+		"from the beginning":   {calls: 0, class: session.Misconfigured, tries: 2},
+		"after a reply":        {answered: calls(call("list_trials", nil)), calls: 1, class: session.Unavailable, tries: 6},
+		"after another error":  {answered: providertest.Reply{Status: 500}, calls: 1, class: session.Unavailable, tries: 5},
+		"after a broken reply": {answered: providertest.Reply{Text: "words and words", CutAfter: 3}, calls: 1, class: session.Unavailable, tries: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			line := &moved{calls: c.calls, gone: gone}
+			g := game{line: func(client model.Client) model.Client { line.Client = client; return line }}
+			err := g.play(t, func(providertest.Request) providertest.Reply { return c.answered })
+			failure := ends(t, err, c.class, "refused")
+			if !strings.Contains(failure.Hint, nowhere) || line.tried != c.tries {
+				t.Errorf("%d tries, hint %q", line.tried, failure.Hint)
+			}
+		})
 	}
 }
 
@@ -523,6 +560,21 @@ func TestCapsEndASession(t *testing.T) {
 			t.Errorf("%d calls used %d tokens", len(settled), used)
 		}
 	})
+	for name, c := range map[string]struct {
+		caps       research.Caps
+		word, hint string
+	}{
+		"no token for a first call":  {research.Caps{Tokens: 1_000}, "1000 tokens", "session: {tokens: …}"},
+		"no dollar for a first call": {research.Caps{USD: 0.01}, "$0.01", "--session-usd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := game{caps: c.caps}
+			failure := ends(t, g.play(t, busy), session.Misconfigured, "first call", c.word)
+			if !strings.Contains(failure.Hint, c.hint) || len(g.server.Requests()) != 0 {
+				t.Errorf("%d requests, hint %q", len(g.server.Requests()), failure.Hint)
+			}
+		})
+	}
 	t.Run("tool calls", func(t *testing.T) {
 		g := game{caps: research.Caps{Calls: 3}}
 		if err := g.play(t, busy); !errors.Is(err, session.ErrSpent) {

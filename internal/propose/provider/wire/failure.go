@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"mendel/internal/propose/provider/model"
@@ -71,9 +72,11 @@ func (c *Client) lost(ctx, call context.Context, cause error, began bool) error 
 		e.Message, e.Err = fmt.Sprintf("nothing was received for %s", c.options.Idle), errSilence
 	case errors.Is(cause, errTooLong):
 		e.Class, e.Message = model.BadRequest, fmt.Sprintf("the reply has more than %d bytes", c.options.MaxReply)
-	case errors.As(cause, &certificate), errors.As(cause, &record):
+	case errors.As(cause, &record), errors.Is(cause, http.ErrSchemeMismatch):
 		e.Class, e.Message, e.Hint = model.Misconfigured, cause.Error(), c.addressHint()
-	case errors.As(cause, &name), !began:
+	case errors.As(cause, &certificate), errors.As(cause, &name) && name.IsNotFound, errors.Is(cause, syscall.ECONNREFUSED):
+		e.Class, e.Message, e.Hint = model.Unreachable, cause.Error(), c.addressHint()
+	case !began:
 		e.Message, e.Hint = cause.Error(), c.addressHint()
 	default:
 		e.Message = "the reply was cut off: " + cause.Error()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -129,6 +130,45 @@ func TestBrokenStreams(t *testing.T) {
 		_, err := ask(t, Options{Idle: 100 * time.Millisecond, MaxReply: 1000}, c.answer)
 		if e := failure(t, err); e.Class != c.class || !strings.Contains(e.Message, c.words) || e.Began != c.began {
 			t.Errorf("%s: %+v, want %s, %q, began %t", name, e, c.class, c.words, c.began)
+		}
+	}
+}
+
+// TestNobodyAnswers tells an address that is wrong from a server that breaks off.
+func TestNobodyAnswers(t *testing.T) {
+	unknown := httptest.NewUnstartedServer(stream("data: end\n\n")) // nobody vouches for its certificate
+	unknown.Config.ErrorLog = log.New(io.Discard, "", 0)
+	unknown.StartTLS()
+	defer unknown.Close()
+	plain := httptest.NewServer(stream("data: end\n\n"))
+	defer plain.Close()
+	for name, c := range map[string]struct {
+		base  string
+		class model.Class
+		words string
+	}{
+		"a refused connection": {"http://127.0.0.1:1", model.Unreachable, "refused"},
+		"a certificate":        {unknown.URL, model.Unreachable, "certificate"},
+		"HTTP behind https":    {strings.Replace(plain.URL, "http:", "https:", 1), model.Misconfigured, "HTTP"},
+	} {
+		_, err := ask(t, Options{BaseURL: c.base}, stream(""))
+		if e := failure(t, err); e.Class != c.class || e.Began || !strings.Contains(e.Message, c.words) || !strings.Contains(e.Hint, c.base) {
+			t.Errorf("%s: %+v, hint %q", name, e, e.Hint)
+		}
+	}
+	c, err := New(Options{BaseURL: "http://models.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []struct {
+		cause *net.DNSError
+		class model.Class
+	}{
+		{&net.DNSError{Err: "no such host", Name: "models.example", IsNotFound: true}, model.Unreachable},
+		{&net.DNSError{Err: "server misbehaving", Name: "models.example", IsTemporary: true}, model.Retry},
+	} {
+		if e := failure(t, c.lost(t.Context(), t.Context(), d.cause, false)); e.Class != d.class || !strings.Contains(e.Hint, "http://models.example") {
+			t.Errorf("%v is %+v", d.cause, e)
 		}
 	}
 }
