@@ -247,5 +247,8 @@ func TestACodingAgentInItsBox(t *testing.T) {
 	if n := len(elsewhere.Requests()) + len(elsewhere.Refused()); n > 0 {
 		t.Errorf("%d requests reached a server outside", n)
 	}
+	if log, err := os.ReadFile(filepath.Join(run, "supervisor.log")); strings.Count(string(log), "host=example.com:443") != 2 {
+		t.Errorf("the log does not say what the agent wanted to reach: %v\n%s", err, log)
+	}
 	l.keepsSecret(providertest.Key)
 }

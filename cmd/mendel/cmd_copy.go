@@ -9,15 +9,21 @@ import (
 )
 
 func copyCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "copy DIR FILE",
+	var state string
+	c := &cobra.Command{
+		Use:   "copy [DIR] FILE",
 		Short: "Take a consistent copy of a run, also of a live one",
-		Args:  exactly(2, "a run's directory and the file to write"),
+		Args:  between(1, 2, "a run's directory, unless it is the newest, and the file to write"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := lineage.Copy(args[0], args[1]); err != nil {
+			file := args[len(args)-1]
+			dir, err := chosenRun(append(args[:len(args)-1:len(args)-1], state)...)
+			if err != nil {
 				return err
 			}
-			r, err := lineage.OpenReader(args[1])
+			if err := lineage.Copy(dir, file); err != nil {
+				return err
+			}
+			r, err := lineage.OpenReader(file)
 			if err != nil {
 				return err
 			}
@@ -26,8 +32,10 @@ func copyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Printf("%s: a copy of %s\nhead %s\n", args[1], args[0], head)
+			fmt.Printf("%s: a copy of %s\nhead %s\n", file, dir, head)
 			return nil
 		},
 	}
+	stateFlag(c, &state)
+	return c
 }

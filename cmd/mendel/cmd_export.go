@@ -15,7 +15,7 @@ import (
 )
 
 func exportCommand() *cobra.Command {
-	var format, out string
+	var state, format, out string
 	c := &cobra.Command{
 		Use:   "export [DIR]",
 		Short: "Write a run as TSV, JSON lines or a git repository",
@@ -27,7 +27,7 @@ func exportCommand() *cobra.Command {
          note; look at it with: git log --graph --all --notes=verdicts`,
 		Args: between(0, 1, "at most one directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, r, err := openRun(args...)
+			dir, r, err := openRun(append(args, state)...)
 			if err != nil {
 				return err
 			}
@@ -52,6 +52,7 @@ func exportCommand() *cobra.Command {
 			return os.WriteFile(out, text.Bytes(), 0o644)
 		},
 	}
+	stateFlag(c, &state)
 	c.Flags().StringVar(&format, "format", "tsv", "tsv, jsonl or git")
 	c.Flags().StringVarP(&out, "output", "o", "", "file, or directory for git (default: standard output, or DIR.git)")
 	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"tsv", "jsonl", "git"}, cobra.ShellCompDirectiveNoFileComp))

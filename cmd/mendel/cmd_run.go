@@ -145,6 +145,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	taken := takeKeys(cfg.agents)
 	bench, err := prepare(c.Context(), t, f.site, f.parallel, f.unsandboxed)
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	}
 	hired, err := hiring{
 		task: t, bench: bench, agents: reg.Agents, budgets: reg.Budgets, caps: reg.Caps, prices: reg.Prices,
-		hidden: cmp.Or(f.state, runsDir), unboxed: f.unsandboxed, baseline: reg.BaselineTree,
+		hidden: cmp.Or(f.state, runsDir), unboxed: f.unsandboxed, baseline: reg.BaselineTree, keys: taken,
 	}.hire()
 	if err != nil {
 		return err
@@ -201,9 +202,6 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 && f.state != "" {
-		return usageError{fmt.Errorf("which run is meant, %s or --state %s?", args[0], f.state)}
-	}
 	dir, err := chosenRun(append(args, f.state)...)
 	if err != nil {
 		return err
@@ -227,6 +225,7 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
+	taken := takeKeys(reg.Agents)
 	t, err := registeredTask(reg)
 	if err != nil {
 		return errors.Join(err, store.Close())
@@ -254,7 +253,7 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	}
 	hired, err := hiring{
 		task: t, bench: bench, agents: reg.Agents, budgets: budgets, caps: reg.Caps, prices: cmp.Or(f.prices, reg.Prices),
-		hidden: dir, unboxed: reg.AgentsUnconfined, submitted: store.Reader, baseline: reg.BaselineTree,
+		hidden: dir, unboxed: reg.AgentsUnconfined, submitted: store.Reader, baseline: reg.BaselineTree, keys: taken,
 	}.hire()
 	if err != nil {
 		return errors.Join(err, store.Close())

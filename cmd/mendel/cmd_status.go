@@ -11,13 +11,14 @@ import (
 )
 
 func statusCommand() *cobra.Command {
+	var state string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status [DIR]",
 		Short: "Where a run stands: best so far, budgets, agents, last verdicts",
 		Args:  between(0, 1, "at most one directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, r, err := openRun(args...)
+			dir, r, err := openRun(append(args, state)...)
 			if err != nil {
 				return err
 			}
@@ -33,6 +34,7 @@ func statusCommand() *cobra.Command {
 			return nil
 		},
 	}
+	stateFlag(c, &state)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

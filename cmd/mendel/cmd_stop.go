@@ -12,12 +12,13 @@ import (
 )
 
 func stopCommand() *cobra.Command {
-	return &cobra.Command{
+	var state string
+	c := &cobra.Command{
 		Use:   "stop [DIR]",
 		Short: "Ask a live run for no new work; running trials finish",
 		Args:  between(0, 1, "at most one directory"),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := chosenRun(args...)
+			dir, err := chosenRun(append(args, state)...)
 			if err != nil {
 				return err
 			}
@@ -40,4 +41,6 @@ func stopCommand() *cobra.Command {
 			return nil
 		},
 	}
+	stateFlag(c, &state)
+	return c
 }

@@ -13,7 +13,7 @@ import (
 
 func verifyCommand() *cobra.Command {
 	var opts lineage.Options
-	var head string
+	var head, state string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "verify [DIR]",
@@ -23,7 +23,7 @@ every verdict, and names what does not fit. With --head, the head that the end o
 printed, a file that was cut short or rewritten as a whole shows too.`,
 		Args: between(0, 1, "at most one directory or run file"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path, err := chosenRun(args...)
+			path, err := chosenRun(append(args, state)...)
 			if err != nil {
 				return err
 			}
@@ -49,6 +49,7 @@ printed, a file that was cut short or rewritten as a whole shows too.`,
 			return nil
 		},
 	}
+	stateFlag(c, &state)
 	c.Flags().StringVar(&head, "head", "", "the head that the run must have")
 	c.Flags().Int64Var(&opts.UpTo, "upto", 0, "check only events up to this number")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -116,6 +116,27 @@ func mustGetwd(t *testing.T) string {
 	return dir
 }
 
+// What is passed to agents goes to agents alone; a role's own goes before that for all.
+func TestWhatAgentsAreGiven(t *testing.T) {
+	c, err := configured(t, `proposer: command:claude -p
+pass_env: [PROXY_TOKEN]
+hosts: [pypi.org, Files.Example.com]
+roles:
+  opt: {proposer: "command:./agent", pass_env: [MY_KEY, other_key]}
+  reg: mutate
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `arch command:claude -p {"pass_env":["PROXY_TOKEN"],"hosts":["pypi.org","Files.Example.com"]}
+opt command:./agent {"pass_env":["MY_KEY","other_key"],"hosts":["pypi.org","Files.Example.com"]}
+reg mutate
+`
+	if got := lines(t, c.agents); got != want {
+		t.Errorf("agents:\n%swant:\n%s", got, want)
+	}
+}
+
 func TestFlagsWinOverTheFile(t *testing.T) {
 	c, err := configured(t, wholeFile, "--proposer", "arch=command:agent --effort=high, twice", "--proposer", "gemini:g-x", "--temperature", "0",
 		"--max-turns", "7", "--session-usd", "0.5", "--usd", "3", "--tokens", "1000", "--trials", "5", "--prices", "/else/where.yaml")
@@ -209,6 +230,14 @@ func TestFaults(t *testing.T) {
 		{"options for a command", "roles:\n  opt: {proposer: 'command:claude -p', web_search: true}\n", "", "run.yaml:2:52: command has no such option", "command line"},
 		{"an address for two providers", "proposer: anthropic:c\nroles: {opt: 'openai:o'}\n", "--base-url http://h/v1", "--base-url: an address for models of several providers", "below each role"},
 		{"a key for two providers", "proposer: anthropic:c\nkey_env: K\nroles: {opt: 'openai:o'}\n", "", "run.yaml:2:10: a key for models of several providers", "below each role"},
+		{"a value to pass", "proposer: command:a\npass_env: [KEY=x]\n", "", "run.yaml:2:1: this is not a list of names of environment variables", "never a key"},
+		{"a home to pass", "proposer: command:a\npass_env: [HOME]\n", "", "run.yaml:2:1: an agent gets a HOME of its own", "leave it out"},
+		{"a word for a list", "proposer: command:a\nhosts: pypi.org\n", "", "run.yaml:2:1: hosts wants a list", "hosts: [ONE, ANOTHER]"},
+		{"an address for a host", "proposer: command:a\nhosts: [10.0.0.1]\n", "", "run.yaml:2:1: this is not a list of names of hosts", "addresses are refused"},
+		{"a page for a host", "proposer: command:a\nhosts: ['https://pypi.org/simple']\n", "", "run.yaml:2:1: this is not a list of names of hosts", "without https://"},
+		{"any host", "proposer: command:a\nhosts: ['*.example.com']\n", "", "run.yaml:2:1: this is not a list of names of hosts", "names alone"},
+		{"hosts for a model", "roles:\n  opt: {proposer: 'openai:o', hosts: [pypi.org]}\n", "", "run.yaml:2:31: openai has no such option", "coding agents"},
+		{"hosts for nobody", "hosts: [pypi.org]\n", "", "run.yaml:1:1: no proposer of this run has such an option", "coding agents"},
 		{"half a replay", "", "--proposer replay:r --proposer opt=mutate", "a replay is for all roles", ""},
 		{"a blind replay", "", "--proposer replay:r --no-lineage", "a replay needs history", "--no-lineage"},
 		{"no turns", "", "--max-turns 0", "--max-turns: 0 is no cap", "default"},
@@ -247,6 +276,9 @@ func TestFaultsDoNotRepeatSecrets(t *testing.T) {
 		{"proposer: openai:o\nkey_env: " + secret + "\n", ""},
 		{"proposer: openai:o\nthinking: " + secret + "\n", ""},
 		{"proposer: openai:o\nkey_env: [" + secret + "\n", ""},
+		{"proposer: command:a\npass_env: [" + secret + "]\n", ""},
+		{"proposer: command:a\npass_env: " + secret + "\n", ""},
+		{"proposer: command:a\nhosts: ['https://user:" + secret + "@h']\n", ""},
 	} {
 		_, err := configured(t, test.yaml, strings.Fields(test.args)...)
 		if err == nil {

@@ -105,6 +105,8 @@ func rootCommand() *cobra.Command {
 Each trial is a hypothesis, an edit, an outcome that only the evaluator may write, and
 feedback for the next proposal. What remains is one file: an auditable lineage.
 
+Verbs about a run take the newest in ./runs, or the one that --state names.
+
 Exit codes: 0 done · 1 failed, or a check found a fault · 2 the command line cannot be
 understood · 130 interrupted; the run can be resumed.`,
 		Example: `  mendel run tasks/airbench-cpu --trials 24     improve a recipe, no key needed

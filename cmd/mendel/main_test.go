@@ -6,11 +6,16 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"mendel/internal/agentbox"
 )
 
 // The test binary is also the program under test: scripts, runners and sandboxes start it under
-// the name mendel.
+// the name mendel, but an agent without a box, which is started through /proc/self/exe.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == agentbox.Verb {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"mendel": main})
 }
 

@@ -50,9 +50,9 @@ type hiring struct {
 	unboxed   bool            // agents may run without a sandbox where there is none
 	submitted *lineage.Reader // of a run that is resumed; nil for a new one
 	baseline  research.Hash   // tree of the starting recipe
+	keys      keys
 
 	table *price.Table
-	keys  map[string]string // by environment variable
 }
 
 // hire finds a player for every agent. What it refuses, it refuses before anything is spent.
@@ -60,7 +60,6 @@ func (c hiring) hire() (_ *company, err error) {
 	if c.table, err = price.Load(c.prices); err != nil {
 		return nil, err
 	}
-	c.takeKeys()
 	all := &company{players: map[string]session.Proposer{}, log: &lateLog{}}
 	defer func() {
 		if err != nil {
@@ -83,25 +82,6 @@ func (c hiring) hire() (_ *company, err error) {
 	}
 	return all, nil
 }
-
-// takeKeys moves every API key from the environment into memory: runners and checks, which
-// inherit the environment, have no business with it.
-func (c *hiring) takeKeys() {
-	names := append(command.KeyEnvs(), "ANTHROPIC_API_KEY", openai.KeyEnv, openai.GeminiKeyEnv, openai.GeminiKeyEnvToo)
-	for _, a := range c.agents {
-		names = append(append(names, optionsOf(a).KeyEnv), optionsOf(a).PassEnv...)
-	}
-	c.keys = map[string]string{}
-	for _, name := range names {
-		if key := os.Getenv(name); key != "" {
-			c.keys[name] = key
-			os.Unsetenv(name)
-		}
-	}
-}
-
-// getenv is the environment as this process found it.
-func (c hiring) getenv(name string) string { return cmp.Or(c.keys[name], os.Getenv(name)) }
 
 func optionsOf(a research.Agent) research.ProposerOptions {
 	if a.Options == nil {
@@ -143,18 +123,18 @@ func (c hiring) model(all *company, a research.Agent, kind, name string) (sessio
 	case kindAnthropic:
 		env := cmp.Or(o.KeyEnv, "ANTHROPIC_API_KEY")
 		if err = anthropic.Check(name, o); err == nil {
-			client, err = anthropic.New(anthropic.Options{BaseURL: o.BaseURL, Key: c.getenv(env), KeyEnv: env})
+			client, err = anthropic.New(anthropic.Options{BaseURL: o.BaseURL, Key: c.keys.getenv(env), KeyEnv: env})
 		}
 	case kindOpenAI:
 		env := cmp.Or(o.KeyEnv, openai.KeyEnv)
 		if err = openai.Check(o); err == nil {
-			client, err = openai.New(openai.Options{BaseURL: o.BaseURL, Key: c.getenv(env), KeyEnv: env})
+			client, err = openai.New(openai.Options{BaseURL: o.BaseURL, Key: c.keys.getenv(env), KeyEnv: env})
 		}
 	default:
 		env := cmp.Or(o.KeyEnv, openai.GeminiKeyEnv)
-		key := c.getenv(env)
+		key := c.keys.getenv(env)
 		if key == "" && o.KeyEnv == "" {
-			key = c.getenv(openai.GeminiKeyEnvToo)
+			key = c.keys.getenv(openai.GeminiKeyEnvToo)
 		}
 		if err = openai.CheckGemini(o); err == nil {
 			client, err = openai.NewGemini(openai.Options{BaseURL: o.BaseURL, Key: key, KeyEnv: env})
@@ -194,7 +174,7 @@ func (c hiring) command(line string, o research.ProposerOptions, log *slog.Logge
 	}
 	hidden = slices.DeleteFunc(hidden, func(dir string) bool { _, err := os.Stat(dir); return dir == "" || err != nil })
 	p, err := command.New(command.Options{
-		Line: line, Self: c.bench.self, Home: home, Getenv: c.getenv, Pass: o.PassEnv, Hosts: o.Hosts, Log: log,
+		Line: line, Self: c.bench.self, Home: home, Getenv: c.keys.getenv, Pass: o.PassEnv, Hosts: o.Hosts, Log: log,
 		Box: agentbox.New(agentbox.Options{Host: c.bench.host, Self: c.bench.self, Unconfined: c.unboxed, Hidden: hidden, Log: log}),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,14 +61,20 @@ func stateFlag(c *cobra.Command, into *string) {
 	c.MarkFlagDirname("state")
 }
 
-// chosenRun is the run that the user named, or the newest.
+// chosenRun is the run that the user named, or the newest. Verbs that take a directory take
+// --state as well; naming two different runs is a mistake.
 func chosenRun(named ...string) (string, error) {
+	var chosen string
 	for _, n := range named {
-		if n != "" {
-			return n, nil
+		if chosen != "" && n != "" && filepath.Clean(n) != filepath.Clean(chosen) {
+			return "", usageError{fmt.Errorf("which run is meant, %s or --state %s?", chosen, n)}
 		}
+		chosen = cmp.Or(chosen, n)
 	}
-	return newestRun()
+	if chosen == "" {
+		return newestRun()
+	}
+	return chosen, nil
 }
 
 // openRun opens a run for reading.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mendel/internal/measure/bundle"
 	"mendel/internal/propose/provider/providertest"
@@ -221,7 +222,7 @@ func TestChildrenHaveNoKey(t *testing.T) {
 	t.Parallel()
 	server := plays(t, providertest.Anthropic, brisk(rate()))
 	l := newStage(t, "ANTHROPIC_API_KEY="+providertest.Key, "MY_KEY="+providertest.Key, "OPENAI_API_KEY="+providertest.Key)
-	l.rewrite("quick/recipe/train.py", "    weights = train(read(", "    import time; time.sleep(1)\n    weights = train(read(")
+	l.rewrite("quick/recipe/train.py", "    weights = train(read(", "    import time; time.sleep(2)\n    weights = train(read(")
 	l.write("run.yaml", "proposer: anthropic:claude-sonnet-4-5\nkey_env: MY_KEY\nbase_url: "+server.URL+"\n")
 	l.start("quick", "--state", "run", "--roles", "fit", "--trials", "1", "--config", "run.yaml")
 	b, err := bundle.Open(l.training(1))
@@ -232,19 +233,21 @@ func TestChildrenHaveNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
-	for _, pid := range append(descendants(t, runner.PID), runner.PID) {
-		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err != nil {
-			continue // it has ended
-		}
-		seen++
-		if strings.Contains(string(env), providertest.Key[:12]) {
-			t.Errorf("process %d has the key in its environment", pid)
+	seen := map[int]bool{}
+	for deadline := time.Now().Add(20 * time.Second); len(seen) < 3 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for _, pid := range append(descendants(t, runner.PID), runner.PID) {
+			env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			if err != nil || len(env) == 0 {
+				continue // it has ended, or does not stand yet
+			}
+			seen[pid] = true
+			if strings.Contains(string(env), providertest.Key[:12]) {
+				t.Errorf("process %d has the key in its environment", pid)
+			}
 		}
 	}
-	if seen < 2 {
-		t.Errorf("only %d processes were looked at", seen)
+	if len(seen) < 2 {
+		t.Errorf("only %d processes were looked at", len(seen))
 	}
 	if code := l.ended(); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, l.output)

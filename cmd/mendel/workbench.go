@@ -203,26 +203,23 @@ type freeTools struct {
 	evaluator string
 }
 
+func (f *freeTools) Enter(ctx context.Context) (leave func(), err error) { return f.gate.Shared(ctx) }
+
 func (f *freeTools) Check(ctx context.Context, name, treeDir string) (session.CheckResult, error) {
-	return f.quietly(ctx, func() (runner.CheckResult, error) {
-		return runner.Check(ctx, f.host, f.spec, name, treeDir, f.evaluator)
-	})
+	r, err := runner.Check(ctx, f.host, f.spec, name, treeDir, f.evaluator)
+	return checked(r), err
 }
 
 func (f *freeTools) Shell(ctx context.Context, treeDir, script string) (session.CheckResult, error) {
-	return f.quietly(ctx, func() (runner.CheckResult, error) { return runner.Shell(ctx, f.host, f.spec, treeDir, script) })
+	r, err := runner.Shell(ctx, f.host, f.spec, treeDir, script)
+	return checked(r), err
 }
 
-func (f *freeTools) quietly(ctx context.Context, run func() (runner.CheckResult, error)) (session.CheckResult, error) {
-	release, err := f.gate.Shared(ctx)
-	if err != nil {
-		return session.CheckResult{}, err
-	}
-	defer release()
-	r, err := run()
+// checked tells a session how a program ended.
+func checked(r runner.CheckResult) session.CheckResult {
 	output := r.Output
 	if !r.OK && r.Ending != "" {
 		output = strings.TrimRight(output, "\n") + "\n[" + r.Ending + "]\n"
 	}
-	return session.CheckResult{OK: r.OK, Output: output, CPU: r.CPU, Wall: r.Wall}, err
+	return session.CheckResult{OK: r.OK, Output: output, CPU: r.CPU, Wall: r.Wall}
 }

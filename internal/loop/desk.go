@@ -192,6 +192,11 @@ func (d *desk) Trials(_ context.Context, q session.Query) ([]research.Trial, err
 	})
 }
 
+// Enter waits until free tools may run.
+func (d *desk) Enter(ctx context.Context) (leave func(), err error) {
+	return d.loop.cfg.Bench.Enter(ctx)
+}
+
 // Check runs one free check.
 func (d *desk) Check(ctx context.Context, name, treeDir string) (session.CheckResult, error) {
 	return d.loop.cfg.Bench.Check(ctx, name, treeDir)

@@ -48,6 +48,8 @@ type Config struct {
 
 // Bench runs the free tools of sessions in the sandbox, while no exclusive trial is running.
 type Bench interface {
+	// Enter waits for that, and keeps it so until leave is called.
+	Enter(ctx context.Context) (leave func(), err error)
 	Check(ctx context.Context, name, treeDir string) (session.CheckResult, error)
 	Shell(ctx context.Context, treeDir, script string) (session.CheckResult, error)
 }

@@ -61,7 +61,6 @@ func (o *outsider) Confinement() string { return "none" }
 
 var (
 	errAbandoned = fmt.Errorf("%w: nobody called a tool for %s", session.ErrCapped, abandonedAfter)
-	errTimeUp    = fmt.Errorf("%w: its time is used", session.ErrCapped)
 )
 
 // Propose waits until the other process closes the session, forgets it, or time is up.
@@ -121,34 +120,26 @@ func (o *outsider) fail(err error) {
 func (o *outsider) wait(ctx context.Context, s *session.Session) error {
 	idle := time.NewTimer(abandonedAfter)
 	defer idle.Stop()
+	bounded, cancel := s.Bounded(ctx)
+	defer cancel()
 	for {
-		left := time.NewTimer(max(0, s.TimeLeft()))
 		select {
 		case <-o.closed:
-			left.Stop()
 			return nil
 		case <-o.leaving:
-			left.Stop()
 			return errLeaving
-		case <-ctx.Done():
-			left.Stop()
-			return ctx.Err()
+		case <-bounded.Done():
+			return context.Cause(bounded)
 		case <-o.calls:
-			left.Stop()
 			if _, failed := o.state(); failed != nil {
 				return failed
 			}
 			idle.Reset(abandonedAfter)
 		case <-idle.C:
-			left.Stop()
 			if busy, _ := o.state(); !busy {
 				return errAbandoned
 			}
 			idle.Reset(abandonedAfter)
-		case <-left.C:
-			if s.TimeLeft() <= 0 { // waiting for a verdict does not count
-				return errTimeUp
-			}
 		}
 	}
 }

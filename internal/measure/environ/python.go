@@ -166,12 +166,13 @@ func aptNames(packages []string) string {
 
 func hint(err error, text string) error { return research.Hinted(err, text) }
 
-// probe runs the interpreter, outside any sandbox but isolated from the user's own settings.
+// probe runs the interpreter, outside any sandbox but isolated from the user's own settings and
+// from what else the environment holds.
 func probe(ctx context.Context, path string, packages []string) (*interpreter, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, append([]string{"-I", "-c", probeScript}, packages...)...)
-	cmd.Dir = "/"
+	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=" + os.Getenv("LANG")}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -60,43 +60,6 @@ func (s *Session) capped(now time.Time, worst research.Charge) error {
 	return nil
 }
 
-// TimeLeft is what the session's time cap leaves; waiting for verdicts does not count.
-func (s *Session) TimeLeft() time.Duration {
-	now := s.options.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.options.Caps.Time.Std() - s.used(now)
-}
-
-// used is the time that counts. s.mu is held.
-func (s *Session) used(now time.Time) time.Duration {
-	waited := s.waited
-	if s.waits > 0 {
-		waited += now.Sub(s.waiting)
-	}
-	return now.Sub(s.opened) - waited
-}
-
-// pause stops the session's clock until unpause; several may overlap.
-func (s *Session) pause() {
-	now := s.options.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waits == 0 {
-		s.waiting = now
-	}
-	s.waits++
-}
-
-func (s *Session) unpause() {
-	now := s.options.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waits--; s.waits == 0 {
-		s.waited += now.Sub(s.waiting)
-	}
-}
-
 // takeBack undoes a call that the run did not grant.
 func (s *Session) takeBack(c research.Charge) {
 	s.mu.Lock()

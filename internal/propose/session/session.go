@@ -56,6 +56,9 @@ type Finite interface {
 type Desk interface {
 	tool.Archive
 	tool.Runner
+	// Enter waits until no exclusive trial is being timed, and holds the next one up until leave
+	// is called. Check and Shell are called in between.
+	Enter(ctx context.Context) (leave func(), err error)
 	// Submit freezes a proposal and gives it its id. It is idempotent in the proposal's key.
 	// Role, proposer, session and hashes are the desk's to fill in.
 	Submit(ctx context.Context, p research.Proposal, tree workspace.Tree) (research.TrialID, error)
@@ -119,7 +122,7 @@ type Session struct {
 	turns     int            // model calls that were begun
 	charged   research.Charge
 	opened    time.Time
-	waited    time.Duration // for verdicts, in waits that are over
+	waited    time.Duration // for others, in waits that are over
 	waits     int           // under way
 	waiting   time.Time     // since when there is one
 
@@ -138,7 +141,7 @@ func New(o Options) *Session {
 		options: o, opened: o.Now(), tools: tool.For(o.Brief), base: o.Brief.Incumbent.ID,
 		byKey: map[string]research.TrialID{}, submitted: map[research.TrialID]submission{}, refunded: map[string]int{},
 	}
-	s.kit = tool.Kit{Brief: o.Brief, Workspace: o.Workspace, MayEdit: o.MayEdit, Archive: o.Desk, Runner: o.Desk, Episode: episode{s}}
+	s.kit = tool.Kit{Brief: o.Brief, Workspace: o.Workspace, MayEdit: o.MayEdit, Archive: o.Desk, Runner: bench{s}, Episode: episode{s}}
 	return s
 }
 

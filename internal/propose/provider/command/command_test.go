@@ -142,7 +142,9 @@ func TestAnAgentGetsItsOwnCredentialAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := &play{options: command.Options{Home: home, Getenv: func(name string) string { return "value-of-" + name }}}
+	p := &play{options: command.Options{
+		Home: home, Getenv: func(name string) string { return "value-of-" + name }, Pass: []string{"EXTRA"}, Hosts: []string{"extra.example.com"},
+	}}
 	if err := p.with(t, "claude", "", `env; find "$HOME" -type f; cat "$HOME/.claude/.credentials.json"`); err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +152,11 @@ func TestAnAgentGetsItsOwnCredentialAlone(t *testing.T) {
 	if !strings.Contains(env, "ANTHROPIC_API_KEY=value-of-ANTHROPIC_API_KEY") || strings.Contains(env, "OPENAI") {
 		t.Errorf("the environment is\n%s", env)
 	}
+	if hosts := p.box.spec.Hosts; !slices.Contains(hosts, "extra.example.com") || !slices.Contains(hosts, "api.anthropic.com") {
+		t.Errorf("it may reach %q", hosts)
+	}
 	said := p.transcript.String()
-	for _, wanted := range []string{".claude/.credentials.json", "ANTHROPIC_API_KEY=[key removed]", `accessToken\":\"[key removed]`} {
+	for _, wanted := range []string{".claude/.credentials.json", "ANTHROPIC_API_KEY=[key removed]", "EXTRA=[key removed]", `accessToken\":\"[key removed]`} {
 		if !strings.Contains(said, wanted) {
 			t.Errorf("the agent does not say %q:\n%s", wanted, said)
 		}

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"mendel/internal/propose/session"
 	"mendel/internal/research"
@@ -38,7 +37,9 @@ func (r *run) play(ctx context.Context, program string) error {
 	}
 	stdout := &lines{name: "stdout", session: r.session, secret: r.stay.secret}
 	stderr := &lines{name: "stderr", session: r.session, secret: r.stay.secret}
-	life, end := context.WithCancelCause(ctx)
+	bounded, cancel := r.session.Bounded(ctx)
+	defer cancel()
+	life, end := context.WithCancelCause(bounded)
 	defer end(nil)
 	if p.agent.report != nil {
 		stdout.report = func(line []byte) {
@@ -91,26 +92,12 @@ func (r *run) environment() []string {
 	return append(append(env, r.proposer.agent.env...), y.keys...)
 }
 
-// watch ends the agent when its session is used up.
+// watch ends the agent when its session can answer no more.
 func (r *run) watch(ctx context.Context, end context.CancelCauseFunc) {
-	left := time.NewTimer(r.session.TimeLeft())
-	defer left.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.stay.guard.failed:
-			end(r.stay.guard.err)
-			return
-		case <-left.C:
-			// Waiting for verdicts does not count, and may have given time back.
-			again := r.session.TimeLeft()
-			if again <= 0 {
-				end(fmt.Errorf("%w: %s", session.ErrCapped, r.session.Caps().Time.Std()))
-				return
-			}
-			left.Reset(again)
-		}
+	select {
+	case <-ctx.Done():
+	case <-r.stay.guard.failed:
+		end(r.stay.guard.err)
 	}
 }
 

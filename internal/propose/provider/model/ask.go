@@ -24,7 +24,7 @@ const (
 
 // ask makes one call of the model, with retries, inside the session's time.
 func (e *episode) ask(ctx context.Context) (Reply, error) {
-	bounded, cancel := context.WithTimeout(ctx, e.session.TimeLeft())
+	bounded, cancel := e.session.Bounded(ctx)
 	defer cancel()
 	reply, err := e.tries(bounded)
 	return reply, capped(ctx, bounded, err)

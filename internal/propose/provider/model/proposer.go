@@ -195,8 +195,8 @@ func misbehaved(format string, args ...any) error {
 
 // capped turns the end of the session's own time into its ending.
 func capped(ctx, bounded context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w: its time is used", session.ErrCapped)
+	if cause := context.Cause(bounded); err != nil && ctx.Err() == nil && errors.Is(cause, session.ErrCapped) {
+		return cause
 	}
 	return err
 }

@@ -49,7 +49,7 @@ func (e *episode) answer(ctx context.Context, c Call, torn bool) (tool.Answer, e
 	if c.Name == submit {
 		return e.submit(ctx, c.Args)
 	}
-	bounded, cancel := context.WithTimeout(ctx, e.session.TimeLeft())
+	bounded, cancel := e.session.Bounded(ctx)
 	defer cancel()
 	answer, err := e.session.Call(bounded, c.Name, c.Args)
 	return answer, capped(ctx, bounded, err)
