@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,17 +27,18 @@ func TestBudgetsOfModels(t *testing.T) {
 	}{
 		"dollars of the run":     {[]string{"--usd", "0.2"}, "ended: the budget of $0.2 is used", false, 0.2, 0},
 		"tokens of the run":      {[]string{"--tokens", "50000"}, "ended: the budget of 50000 tokens is used", false, 0, 50_000},
-		"dollars of one session": {[]string{"--session-usd", "0.17"}, "no agent has anything more to propose", true, 0, 0},
+		"dollars of one session": {[]string{"--session-usd", "0.17"}, "", true, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if x.capped {
-				x.flags = append(x.flags, "--hours", "0.001") // 3.6 s
-			}
 			server := plays(t, providertest.Anthropic, careful(rate()))
 			l := newStage(t, anKey)
 			l.prices(sonnet)
 			l.start(append([]string{"quick", "--state", "run", "--roles", "fit", "--prices", "prices.yaml", "--proposer", sonnet, "--base-url", server.URL}, x.flags...)...)
+			if x.capped { // the run would go on for ever
+				l.until("a capped session", l.sessionEnded("capped"))
+				l.mendel("stop", "run")
+			}
 			if code := l.ended(); code != exitOK {
 				t.Fatalf("exit code %d\n%s", code, l.output)
 			}
@@ -57,6 +60,19 @@ func TestBudgetsOfModels(t *testing.T) {
 			}
 			l.mendel("verify", "run")
 		})
+	}
+}
+
+// sessionEnded says whether a session of the run has ended so.
+func (l *liveRun) sessionEnded(ending string) func() bool {
+	return func() bool {
+		r, err := lineage.OpenReader(filepath.Join(l.dir, "run"))
+		if err != nil {
+			return false // not there yet
+		}
+		defer r.Close()
+		sessions, err := r.Sessions(0, 1000)
+		return err == nil && slices.ContainsFunc(sessions, func(s lineage.Session) bool { return s.Ending == ending })
 	}
 }
 
