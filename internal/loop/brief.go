@@ -134,13 +134,10 @@ func valueOf(v *float64) float64 {
 	return *v
 }
 
-// saturated says whether the role's last judged trials all moved less than the noise of one
-// measurement, or were not valid.
+// saturated says whether the role's last judged trials all stayed within the noise floor, or were
+// not valid.
 func saturated(own []research.Trial, noise *research.Noise) bool {
-	floor := 0.0
-	if noise != nil {
-		floor = noise.SD
-	}
+	floor, _ := noise.Floor()
 	judged := 0
 	for _, t := range own {
 		if t.Verdict == nil {

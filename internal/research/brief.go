@@ -36,7 +36,7 @@ type History struct {
 	NearMisses  []Trial `json:"near_misses"` // best raw score first
 	Recent      []Trial `json:"recent"`      // all roles, newest first, harness aborts left out
 	Own         []Trial `json:"own"`         // this agent's role, newest first, harness aborts left out
-	// Saturated says that the role's last 5 judged trials all moved less than the noise or were invalid.
+	// Saturated says that the role's last 5 judged trials all stayed within the noise floor or were invalid.
 	Saturated bool     `json:"saturated,omitempty"`
 	LastCrash *CrashOf `json:"last_crash,omitempty"` // of this role
 }

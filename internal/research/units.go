@@ -88,6 +88,15 @@ func Number(v float64) string {
 	return s
 }
 
+// Significant keeps so many significant digits: more of a forecast or of noise would mislead.
+func Significant(v float64, digits int) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	if err != nil { // it rounds to more than the largest number
+		return v
+	}
+	return short
+}
+
 // Quantity prints a value with its unit.
 func Quantity(v float64, unit string) string {
 	if unit == "" {

@@ -36,25 +36,6 @@ type Verdict struct {
 	Samples    []string `json:"samples,omitempty"`    // trial/replicate of each measurement that it rests on
 }
 
-// Noise is what calibration established about the score of one measurement of the baseline.
-type Noise struct {
-	Kind   NoiseKind `json:"kind"`
-	N      int       `json:"n"`
-	Mean   float64   `json:"mean"`
-	SD     float64   `json:"sd"` // sample standard deviation; 0 when N < 2 or the task has no noise
-	Scores []float64 `json:"scores,omitempty"`
-}
-
-// A NoiseKind says where the spread of a score comes from. Values are stored.
-type NoiseKind string
-
-// The kinds of noise.
-const (
-	Seeded NoiseKind = "seeded" // a new seed gives another score
-	Timing NoiseKind = "timing" // the clock does
-	None   NoiseKind = "none"   // the tree determines the score
-)
-
 // Judgement is everything that a verdict rests on.
 type Judgement struct {
 	Rule      KeepRule
@@ -125,24 +106,6 @@ func inNoise(v Verdict) string {
 		return ""
 	}
 	return fmt.Sprintf(", %.1f sd of one measurement", math.Abs(*v.Difference) / *v.Noise)
-}
-
-// NoiseOf summarizes repeated measurements of one tree.
-func NoiseOf(kind NoiseKind, scores []float64) Noise {
-	n := Noise{Kind: kind, N: len(scores), Scores: scores}
-	for _, s := range scores {
-		n.Mean += s / float64(len(scores))
-	}
-	if len(scores) < 2 {
-		return n
-	}
-	var squares float64
-	for _, s := range scores {
-		// The conversion forbids a fused multiply-add, which would give other bits on other processors.
-		squares += float64((s - n.Mean) * (s - n.Mean))
-	}
-	n.SD = math.Sqrt(squares / float64(len(scores)-1))
-	return n
 }
 
 // Pool joins the replicates of one tree into one measurement: metrics and score are means over

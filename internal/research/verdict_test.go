@@ -98,16 +98,6 @@ func TestPool(t *testing.T) {
 	}
 }
 
-func TestNoiseOf(t *testing.T) {
-	n := NoiseOf(Seeded, []float64{1, 2, 3, 4})
-	if n.Mean != 2.5 || math.Abs(n.SD-1.2909944487) > 1e-9 { // sqrt(5/3), by hand
-		t.Errorf("mean %v sd %v", n.Mean, n.SD)
-	}
-	if n := NoiseOf(Seeded, []float64{7}); n.SD != 0 || n.Mean != 7 {
-		t.Errorf("one score: %+v", n)
-	}
-}
-
 func TestMarginOf(t *testing.T) {
 	size := Bound{Metric: "artifact_bytes", Max: ptr(16_000_000.0)}
 	if m := MarginOf(size, 16_002_056); m.Slack != -2056 || m.Holds() {

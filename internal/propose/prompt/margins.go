@@ -3,7 +3,6 @@ package prompt
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"mendel/internal/research"
 )
@@ -45,16 +44,7 @@ func moved(by float64, unit string) string {
 	if by > 0 {
 		sign = "+"
 	}
-	return sign + quantity(rounded(by), unit)
-}
-
-// rounded keeps four significant digits: more would only be read as noise.
-func rounded(v float64) float64 {
-	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
-	if err != nil {
-		return v
-	}
-	return r
+	return sign + quantity(research.Significant(by, 4), unit)
 }
 
 // known indexes every trial of a brief.

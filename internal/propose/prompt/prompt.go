@@ -62,7 +62,7 @@ func Render(b research.Brief) Prompt {
 			Section{Name: "margins", Text: margins(b, *h), Budget: marginsBudget},
 			Section{Name: "recent activity", Text: recent(b, *h), Budget: recentBudget},
 			Section{Name: "banlist", Text: banlist(b, *h), Budget: banlistBudget},
-			Section{Name: "saturation", Text: saturation(*h), Budget: saturationBudget},
+			Section{Name: "saturation", Text: saturation(b, *h), Budget: saturationBudget},
 			Section{Name: "last crash", Text: lastCrash(*h), Budget: crashBudget},
 		)
 	}

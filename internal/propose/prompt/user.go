@@ -32,9 +32,9 @@ func stand(b research.Brief) string {
 		}
 		lines = append(lines, line)
 	}
-	if n := h.Noise; n != nil && n.N >= 2 {
-		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A difference below that is not evidence.",
-			research.Quantity(n.SD, unit), n.N))
+	if floor, known := h.Noise.Floor(); known && h.Noise.N >= 2 {
+		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A difference of up to %s, the noise floor, is no evidence.",
+			research.Quantity(research.Significant(h.Noise.SD, 4), unit), h.Noise.N, research.Quantity(research.Significant(floor, 4), unit)))
 	}
 	return section(standBudget, "# Where we stand", append(lines, budgetLeft(b)), "")
 }
@@ -154,7 +154,7 @@ func banlist(b research.Brief, h research.History) string {
 			if c := Crash(t.Measurement); c != nil {
 				line += ", " + shorten(c.Exception, 120)
 			}
-		case d != nil && h.Noise != nil && h.Noise.N >= 2 && math.Abs(*d) < h.Noise.SD:
+		case d != nil && h.Noise.Inside(*d):
 			line += fmt.Sprintf(", %s, inside the noise", signed(*d))
 		case d != nil:
 			line += ", " + signed(*d)
@@ -169,16 +169,16 @@ func banlist(b research.Brief, h research.History) string {
 }
 
 // saturation asks for something else when small steps no longer move the score.
-func saturation(h research.History) string {
+func saturation(b research.Brief, h research.History) string {
 	if !h.Saturated {
 		return ""
 	}
-	noise := "the noise of one measurement"
-	if h.Noise != nil && h.Noise.N >= 2 {
-		noise += fmt.Sprintf(" (standard deviation %s)", research.Number(h.Noise.SD))
+	noise := "the noise floor"
+	if floor, known := h.Noise.Floor(); known && floor > 0 {
+		noise += fmt.Sprintf(" (%s)", research.Quantity(research.Significant(floor, 4), b.Task.Score.Unit))
 	}
 	return section(saturationBudget, "# Saturation", []string{
-		"Your role's last 5 judged trials all moved the score by less than " + noise + " or were not valid. Another small step will teach nothing: propose something structurally different.",
+		"Your role's last 5 judged trials all stayed within " + noise + " or were not valid. Another small step will teach nothing: propose something structurally different.",
 	}, "")
 }
 

@@ -55,7 +55,7 @@ func Margin(m research.Margin) string {
 		side = "under"
 	}
 	if m.Bound.Unit == "s" && m.Holds() {
-		m.Slack, m.Value = rounded(m.Slack), rounded(m.Value)
+		m.Slack, m.Value = research.Significant(m.Slack, 4), research.Significant(m.Value, 4)
 	}
 	if m.AtLeast {
 		return fmt.Sprintf("at least %s over %s (stopped at %s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), m.Bound.Name,

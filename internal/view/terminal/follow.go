@@ -64,8 +64,8 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 			say("baseline measurement %d of %d: %s", f.Attempt.Replicate+1, reg.Replicates, research.Quantity(*f.Measurement.Score, reg.Score.Unit))
 		}
 	case research.Calibrated:
-		say("baseline %s%s, noise sd %s (n=%d)", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)), selfReported(reg.Score),
-			research.Quantity(f.Noise.SD, reg.Score.Unit), f.Noise.N)
+		say("baseline %s%s, noise %s", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)), selfReported(reg.Score),
+			NoiseText(f.Noise, reg.Score.Unit))
 	case research.AttemptLost:
 		what := f.Attempt.Trial.String()
 		if f.Attempt.Trial == research.Baseline {

@@ -23,6 +23,7 @@ type Overview struct {
 	Baseline   *research.Trial         `json:"baseline,omitempty"`
 	Incumbent  *research.Trial         `json:"incumbent,omitempty"`
 	Noise      *research.Noise         `json:"noise,omitempty"`
+	NoiseFloor *float64                `json:"noise_floor,omitempty"`
 	Statuses   map[research.Status]int `json:"status"`
 	Trials     int                     `json:"trials"` // submitted, the baseline not counted
 	Budgets    research.Budgets        `json:"budgets"`
@@ -59,6 +60,9 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 	}
 	if o.Noise, err = r.Noise(); err != nil {
 		return o, err
+	}
+	if floor, known := o.Noise.Floor(); known {
+		o.NoiseFloor = &floor
 	}
 	if o.Recent, err = r.Recent(recent); err != nil {
 		return o, err

@@ -103,7 +103,16 @@ func noiseText(o Overview) string {
 	if o.Noise == nil || o.Noise.N < 2 {
 		return ""
 	}
-	return fmt.Sprintf("; noise sd %s (n=%d)", research.Quantity(o.Noise.SD, o.Score.Unit), o.Noise.N)
+	return "; noise " + NoiseText(*o.Noise, o.Score.Unit)
+}
+
+// NoiseText says how much a score varies, and which differences that makes by chance.
+func NoiseText(n research.Noise, unit string) string {
+	text := fmt.Sprintf("sd %s (n=%d)", research.Quantity(research.Significant(n.SD, 4), unit), n.N)
+	if floor, _ := n.Floor(); floor > 0 {
+		text += ", floor " + research.Quantity(research.Significant(floor, 4), unit)
+	}
+	return text
 }
 
 func spendLine(o Overview, now time.Time) string {

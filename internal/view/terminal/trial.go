@@ -115,10 +115,8 @@ func writeVerdict(w io.Writer, t research.Trial, o Overview) {
 	if d := difference(t, o.Score); d != "" {
 		row(w, "difference", d)
 	}
-	if v.Noise != nil {
-		row(w, "noise", fmt.Sprintf("sd %s of one measurement", research.Quantity(*v.Noise, o.Score.Unit)))
-	} else if o.Noise != nil && o.Noise.N >= 2 {
-		row(w, "noise", fmt.Sprintf("sd %s over %d baseline measurements", research.Quantity(o.Noise.SD, o.Score.Unit), o.Noise.N))
+	if o.Noise != nil && o.Noise.N >= 2 {
+		row(w, "noise", NoiseText(*o.Noise, o.Score.Unit))
 	}
 	rule := string(v.Rule)
 	if v.Rule == research.Strict {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"mendel/internal/research"
 )
@@ -122,7 +121,7 @@ func (p *episode) planOf(base research.Trial, steps []step) plan {
 	if p.brief.Task.Score.Direction == research.Minimize {
 		sign = -1
 	}
-	pl.expected = rounded(sign*gain + p.ahead(base))
+	pl.expected = research.Significant(sign*gain+p.ahead(base), 3)
 	return pl
 }
 
@@ -146,16 +145,6 @@ func (p *episode) guess() float64 {
 		return math.Abs(v) / 1000
 	}
 	return 0.001
-}
-
-// rounded keeps three significant digits: a forecast has no more.
-func rounded(v float64) float64 {
-	text := strconv.FormatFloat(v, 'g', 3, 64)
-	short, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return v
-	}
-	return short
 }
 
 // draw picks one step with chances in proportion to their weights.

@@ -269,11 +269,11 @@ func (p *episode) effect(l lesson) string {
 	unit := p.brief.Task.Score.Unit
 	switch {
 	case l.gain != nil && l.worked:
-		return "improved the score by " + research.Quantity(math.Abs(rounded(*l.gain)), unit)
+		return "improved the score by " + research.Quantity(math.Abs(research.Significant(*l.gain, 3)), unit)
 	case l.worked:
 		return "was kept"
 	case l.status == research.StatusDiscard && l.gain != nil:
-		return "was worse by " + research.Quantity(math.Abs(rounded(*l.gain)), unit)
+		return "was worse by " + research.Quantity(math.Abs(research.Significant(*l.gain, 3)), unit)
 	case l.status == research.StatusDiscard:
 		return "was not better"
 	default:

@@ -1,0 +1,53 @@
+package research
+
+import (
+	"math"
+	"testing"
+)
+
+func TestNoiseOf(t *testing.T) {
+	n := NoiseOf(Seeded, []float64{1, 2, 3, 4})
+	if n.Mean != 2.5 || math.Abs(n.SD-1.2909944487) > 1e-9 { // sqrt(5/3), by hand
+		t.Errorf("mean %v sd %v", n.Mean, n.SD)
+	}
+	if n := NoiseOf(Seeded, []float64{7}); n.SD != 0 || n.Mean != 7 {
+		t.Errorf("one score: %+v", n)
+	}
+}
+
+// The wanted values were worked out by hand from a printed table of Student's t.
+func TestTheNoiseFloor(t *testing.T) {
+	for name, test := range map[string]struct {
+		noise *Noise
+		want  float64
+		known bool
+	}{
+		"of 2":           {&Noise{Kind: Timing, N: 2, SD: 1}, 8.929, true}, // 1.41421 · 6.3138
+		"of 3":           {&Noise{Kind: Timing, N: 3, SD: 0.5}, 2.0648, true},
+		"of 10":          {&Noise{Kind: Seeded, N: 10, SD: 2}, 5.1848, true},
+		"of many":        {&Noise{Kind: Seeded, N: 1000, SD: 1}, 2.4003, true},
+		"of equal":       {&Noise{Kind: Seeded, N: 5}, 0, true},
+		"without noise":  {&Noise{Kind: None, N: 1}, 0, true},
+		"of one":         {&Noise{Kind: Timing, N: 1}, 0, false},
+		"not calibrated": {nil, 0, false},
+	} {
+		got, known := test.noise.Floor()
+		if math.Abs(got-test.want) > 1e-3 || known != test.known {
+			t.Errorf("%s: %v, known %v; want %v, %v", name, got, known, test.want, test.known)
+		}
+	}
+}
+
+func TestInsideNeedsAKnownFloor(t *testing.T) {
+	n := &Noise{Kind: Timing, N: 3, SD: 0.5} // floor 2.0648
+	for difference, want := range map[float64]bool{0: true, -2.06: true, 2.06: true, 2.07: false, -2.07: false} {
+		if n.Inside(difference) != want {
+			t.Errorf("%v inside: %v", difference, !want)
+		}
+	}
+	for _, n := range []*Noise{nil, {Kind: Timing, N: 1}, {Kind: None, N: 3}} {
+		if n.Inside(0) {
+			t.Errorf("%+v: no noise is known, and a difference lies inside it", n)
+		}
+	}
+}
