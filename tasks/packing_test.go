@@ -9,9 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"mendel/internal/measure/bundle"
 	"mendel/internal/research"
 )
 
@@ -96,52 +94,39 @@ func packingScore(t *testing.T, making string) packingMetrics {
 
 // packer is a recipe that leaves the grid, and can be told to do worse.
 const packer = `
-import os, sys, time
+import os, sys
 import numpy as np
 ` + grid + `
 @ALWAYS@
 if "--serve" in sys.argv:
     import mendel_subject
     found = np.load(os.environ["MENDEL_ARTIFACT"] + "/circles.npy")
-    @SERVE@
     mendel_subject.serve(circles=lambda: found)
 elif "--smoke" not in sys.argv:
     @TRAIN@
     np.save(os.environ["MENDEL_OUT"] + "/circles.npy", circles)
 `
 
-// TestPackingOutcomes: every outcome that a recipe can bring about.
+// TestPackingOutcomes: what the evaluator makes of answers that are no packing, or hardly one.
 func TestPackingOutcomes(t *testing.T) {
 	pkg := load(t, "packing")
 	host, spec := prepare(t, pkg)
 	spec.Attempt.Seeds = []int64{1}
 	for _, c := range []struct {
-		name                 string
-		always, train, serve string
-		outcome              research.Outcome
-		score                float64 // 0 where none is measured
+		name          string
+		always, train string
+		outcome       research.Outcome
+		score         float64 // 0 where none is measured
 	}{
 		{name: "packing", outcome: research.Valid, score: gridSum},
 		{name: "overlap", train: "circles[0][2] = circles[1][2] = 0.1250001", outcome: research.Disqualified, score: gridSum + 0.1250002},
 		{name: "not a number", train: "circles[3][0] = np.nan", outcome: research.Crash},
 		{name: "one circle too few", train: "circles = circles[1:]", outcome: research.Crash},
-		{name: "exception", train: "1 / 0", outcome: research.Crash},
-		{name: "too much left behind", train: "circles *= 8", serve: "found = found[:26]", outcome: research.SizeBlocked, score: gridSum},
 		{name: "too much code", always: "#" + strings.Repeat(" ", 16000), outcome: research.SizeBlocked, score: gridSum},
-		{name: "endless search", train: "time.sleep(60)", outcome: research.TrainBudgetOverrun},
-		{name: "endless answer", serve: "time.sleep(60)", outcome: research.EvalBudgetOverrun},
-		{name: "no Python", always: "def", outcome: research.PreflightCrash},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := spec
-			switch c.name {
-			case "endless search":
-				s.Task = cutBudget(spec.Task, "train", time.Second)
-			case "endless answer":
-				s.Task = cutBudget(spec.Task, "evaluate", time.Second)
-			}
-			source := strings.NewReplacer("@ALWAYS@", c.always, "@TRAIN@", c.train, "@SERVE@", c.serve).Replace(packer)
-			m := attempt(t, host, s, map[string][]byte{"pack.py": []byte(source)}, pkg.Evaluator.Dir)
+			source := strings.NewReplacer("@ALWAYS@", c.always, "@TRAIN@", c.train).Replace(packer)
+			m := attempt(t, host, spec, map[string][]byte{"pack.py": []byte(source)}, pkg.Evaluator.Dir)
 			if m.Outcome != c.outcome {
 				t.Fatalf("ended %s (%s) instead of %s", m.Outcome, m.Reason, c.outcome)
 			}
@@ -164,23 +149,4 @@ func TestPackingIsRepeatable(t *testing.T) {
 	if first != second {
 		t.Errorf("the same file scores %v and %v", first, second)
 	}
-}
-
-// cutBudget gives a phase a shorter budget.
-func cutBudget(plan bundle.Plan, phase string, budget time.Duration) bundle.Plan {
-	phases, bounds, seconds := plan.Phases, plan.Bounds, budget.Seconds()
-	plan.Phases, plan.Bounds = nil, nil
-	for _, p := range phases {
-		if p.Name == phase {
-			p.Budget, p.KillAfter = research.Duration(budget), research.Duration(budget)
-		}
-		plan.Phases = append(plan.Phases, p)
-	}
-	for _, b := range bounds {
-		if b.Name == phase {
-			b.Max = &seconds
-		}
-		plan.Bounds = append(plan.Bounds, b)
-	}
-	return plan
 }
