@@ -33,6 +33,7 @@ type runFlags struct {
 	roles         []string
 	seed          int64
 	site          string
+	recipe        string
 	unsandboxed   bool
 	plain         bool
 
@@ -115,6 +116,7 @@ func (f *runFlags) bind(c *cobra.Command) {
 	flags.StringVar(&f.prices, "prices", "", "price table that goes before the built-in one (docs/providers.md)")
 	flags.Int64Var(&f.seed, "seed", 1, "seed of the search and of the trials' seeds")
 	flags.StringVar(&f.site, "site", "", "what differs on this machine (default: <task>.site.yaml beside the task, or the user's)")
+	bindRecipe(c, &f.recipe)
 	flags.BoolVar(&f.unsandboxed, "allow-unsandboxed", false, "run below the sandbox level that the task asks for; every report shows it")
 	flags.BoolVar(&f.plain, "plain", false, "plain lines also on a terminal")
 	c.MarkFlagDirname("state")
@@ -137,7 +139,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	t, err := loadTask(name)
+	t, err := openTask(c.Context(), name, f.recipe, f.site)
 	if err != nil {
 		return err
 	}
@@ -191,7 +193,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	for _, flag := range []string{
 		"agents", "no-lineage", "roles", "config", "proposer", "base-url", "temperature", "thinking", "max-output", "web-search",
-		"max-turns", "session-usd", "seed", "allow-unsandboxed",
+		"max-turns", "session-usd", "seed", "allow-unsandboxed", "recipe",
 	} {
 		if c.Flags().Changed(flag) {
 			return research.Hinted(usageError{fmt.Errorf("--%s cannot change on --resume: the run registered it", flag)},
@@ -404,6 +406,9 @@ func announce(dir string, t *taskPackage, b *workbench, resumed bool) {
 	s := terminal.StyleFor(os.Stdout)
 	fmt.Printf("%s %s: %s\n", verb, s.Strong(dir), t.Title)
 	fmt.Printf("  sandbox %s; %s\n", terminal.SandboxText(b.note), b.environment)
+	if p := t.Pins(); p != nil {
+		fmt.Printf("  recipe from %s at %.12s\n", p.Repo, p.Commit)
+	}
 	if b.below {
 		fmt.Printf("  %s the task asks for %s: recipe code could reach what it should not\n", s.Bad("warning:"), t.Sandbox)
 	}

@@ -30,17 +30,25 @@ func taskCommand() *cobra.Command {
 
 func taskCheckCommand() *cobra.Command {
 	var asJSON, noRun bool
-	var site string
+	var site, recipe string
 	c := &cobra.Command{
 		Use:   "check DIR",
 		Short: "Validate a task, look for leaks of held-out data, and run it once on its own recipe",
-		Args:  exactly(1, "one task directory"),
+		Long: `Validates a task, looks for copies of held-out data where a recipe could see them, and runs the
+checks and the baseline once, in the sandbox.
+
+Where the recipe is someone else's, --recipe names a checkout of it: its commit and sums must be
+the ones that the task pins. Without it, whatever needs no recipe is checked, and the report says what was not.`,
+		Args: exactly(1, "one task directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var dry task.Dryrun
 			if !noRun {
 				dry = dryrun(site)
 			}
-			report := task.Inspect(c.Context(), args[0], dry)
+			fetch := func(ctx context.Context, t *taskPackage) (*taskPackage, error) {
+				return withRecipe(ctx, t, recipe, site)
+			}
+			report := task.Inspect(c.Context(), args[0], fetch, dry)
 			if asJSON {
 				if err := writeJSON(report); err != nil {
 					return err
@@ -57,7 +65,14 @@ func taskCheckCommand() *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&noRun, "no-run", false, "only read: do not run the checks and the baseline")
 	c.Flags().StringVar(&site, "site", "", "what differs on this machine")
+	bindRecipe(c, &recipe)
 	return c
+}
+
+// bindRecipe adds --recipe to whatever loads a task with its recipe.
+func bindRecipe(c *cobra.Command, recipe *string) {
+	c.Flags().StringVar(recipe, "recipe", "", "checkout of the task's upstream, where the recipe is someone else's\n(default: the site file's upstreams)")
+	c.MarkFlagDirname("recipe")
 }
 
 // dryrun tries a task's checks and its baseline in the sandbox, as a run would.
@@ -76,7 +91,15 @@ func dryrun(site string) task.Dryrun {
 			if err != nil {
 				return task.CheckRun{}, err
 			}
-			r, err := runner.Check(ctx, b.host, b.spec(t), c.Name, t.Recipe.Dir, t.Evaluator.Dir)
+			tree, err := os.MkdirTemp("", "mendel-check-")
+			if err != nil {
+				return task.CheckRun{}, err
+			}
+			defer os.RemoveAll(tree)
+			if err := writeRecipe(t, tree); err != nil {
+				return task.CheckRun{}, err
+			}
+			r, err := runner.Check(ctx, b.host, b.spec(t), c.Name, tree, t.Evaluator.Dir)
 			return task.CheckRun{OK: r.OK, Output: r.Output, CPU: research.SecondsOf(r.CPU)}, err
 		},
 		Baseline: func(ctx context.Context, t *taskPackage) (research.Measurement, error) {
@@ -87,6 +110,27 @@ func dryrun(site string) task.Dryrun {
 			return measureOnce(ctx, t, b)
 		},
 	}
+}
+
+// writeRecipe writes a task's starting recipe into a directory.
+func writeRecipe(t *taskPackage, dir string) error {
+	files, err := t.RecipeFiles()
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // sandboxes run as another user
+		return err
+	}
+	for _, f := range files {
+		at := filepath.Join(dir, filepath.FromSlash(f.Path))
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(at, f.Data, f.Mode.Perm()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measureOnce measures a task's starting recipe outside any run.

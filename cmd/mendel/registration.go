@@ -29,7 +29,7 @@ func registration(t *taskPackage, b *workbench, f runFlags, c runConfig) (resear
 	}
 	reg := research.Registration{
 		Run: newToken()[:12], Mendel: programVersion(), VerdictVersion: research.VerdictVersion,
-		Task:  research.TaskIdentity{Name: t.Name, Title: t.Title, Dir: t.Dir, Hash: t.Hash, Evaluator: t.EvaluatorHash},
+		Task:  research.TaskIdentity{Name: t.Name, Title: t.Title, Dir: t.Dir, Hash: t.Hash, Evaluator: t.EvaluatorHash, Upstream: t.Pins()},
 		Score: t.Score, Bounds: t.Bounds, NoiseKind: t.NoiseKind, Keep: t.Keep,
 		Arm: c.arm, Agents: c.agents, Budgets: c.budgets, Caps: c.caps, Replicates: t.Baseline.Replicates, Seeds: t.Seeds, Seed: f.seed,
 		Certificate: t.Certificate, Sandbox: b.note, SandboxRequire: t.Sandbox, Unsandboxed: b.below && f.unsandboxed,

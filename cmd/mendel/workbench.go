@@ -39,6 +39,39 @@ func loadTask(name string) (*taskPackage, error) {
 	return task.Load(dir)
 }
 
+// openTask is loadTask with the recipe: one that is someone else's is taken from the checkout that
+// --recipe or the site file names.
+func openTask(ctx context.Context, name, recipe, site string) (*taskPackage, error) {
+	t, err := loadTask(name)
+	if err != nil {
+		return nil, err
+	}
+	if t, err = withRecipe(ctx, t, recipe, site); err != nil {
+		return nil, err
+	}
+	_, err = t.RecipeFiles() // says what to type when it is not known
+	return t, err
+}
+
+// withRecipe takes a task's recipe from the checkout that is named, if any is.
+func withRecipe(ctx context.Context, t *taskPackage, recipe, site string) (*taskPackage, error) {
+	if recipe == "" && t.NeedsRecipe() {
+		file, err := task.FindSite(t.Dir, site)
+		if err != nil || file == "" {
+			return t, err
+		}
+		s, err := task.LoadSite(file)
+		if err != nil {
+			return nil, err
+		}
+		recipe = s.Upstreams[t.Upstream.Repo]
+	}
+	if recipe == "" {
+		return t, nil
+	}
+	return t.WithRecipe(ctx, recipe)
+}
+
 // A workbench is what this machine lends to a run: sandbox, environment, site.
 type workbench struct {
 	host        *sandbox.Host

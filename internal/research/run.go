@@ -84,6 +84,23 @@ type TaskIdentity struct {
 	Dir       string `json:"dir"` // where it was found; not part of any hash
 	Hash      Hash   `json:"hash"`
 	Evaluator Hash   `json:"evaluator_hash"`
+	// Upstream pins a recipe that is someone else's. The tree that came of it is BaselineTree.
+	Upstream *UpstreamPins `json:"upstream,omitempty"`
+}
+
+// UpstreamPins say which files of which commit became the starting recipe. The patches themselves
+// are part of the task's hash.
+type UpstreamPins struct {
+	Repo    string        `json:"repo"`
+	Commit  string        `json:"commit"`
+	Files   []UpstreamPin `json:"files"`
+	Patches int           `json:"patches,omitempty"` // how many
+}
+
+// An UpstreamPin is one file, or the files of one glob.
+type UpstreamPin struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // An Agent is one member of the team: a role and who plays it.

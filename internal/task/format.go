@@ -41,7 +41,7 @@ type taskFile struct {
 }
 
 type recipeSection struct {
-	Dir      string   `json:"dir,omitempty" jsonschema:"directory of the starting recipe, which becomes trial 000; recipe unless given"`
+	Dir      string   `json:"dir,omitempty" jsonschema:"directory of the starting recipe, which becomes trial 000; recipe unless given. Beside upstream.files: what the task adds to them, nothing unless given"`
 	Editable []string `json:"editable" jsonschema:"globs of the files that agents may change; * stays inside a directory, ** crosses them"`
 	Language string   `json:"language,omitempty" jsonschema:"python unless given; decides how duplicates are recognized"`
 }
@@ -169,10 +169,24 @@ type roleSection struct {
 }
 
 type upstreamSection struct {
-	Repo   string `json:"repo" jsonschema:"repository, as owner/name or URL"`
-	Commit string `json:"commit" jsonschema:"full commit hash"`
-	Path   string `json:"path,omitempty" jsonschema:"the file in it that became the recipe"`
-	SHA256 string `json:"sha256,omitempty" jsonschema:"of that file"`
+	Repo    string         `json:"repo" jsonschema:"repository, as owner/name or URL"`
+	Commit  string         `json:"commit" jsonschema:"full commit hash"`
+	Files   []upstreamFile `json:"files,omitempty" jsonschema:"what of it becomes the recipe, from the user's checkout (--recipe); nothing else of a checkout is read"`
+	Patches []patchSection `json:"patches,omitempty" jsonschema:"changes that the task makes to these files; each must fit exactly once"`
+}
+
+type upstreamFile struct {
+	Path   string `json:"path" jsonschema:"a tracked file of the repository, or a glob of them"`
+	As     string `json:"as,omitempty" jsonschema:"its path in the recipe; the same unless given"`
+	SHA256 string `json:"sha256,omitempty" jsonschema:"of the file as the repository has it"`
+	Unwrap unwrap `json:"unwrap,omitempty" jsonschema:"lzma-base85: the file is Python that decodes and runs one literal, and what it decodes becomes the recipe's file"`
+}
+
+type patchSection struct {
+	File    string `json:"file" jsonschema:"a file of the recipe"`
+	Find    string `json:"find" jsonschema:"text that stands in it exactly once"`
+	Replace string `json:"replace" jsonschema:"what takes its place"`
+	Why     string `json:"why" jsonschema:"one sentence for people"`
 }
 
 type knobSection struct {
@@ -207,6 +221,7 @@ type (
 	exclusive      string
 	sandboxLevel   string
 	scale          string
+	unwrap         string
 )
 
 // closedSetOf lists the members of one closed set.
@@ -228,5 +243,6 @@ func closedSets() map[reflect.Type][]string {
 		reflect.TypeFor[exclusive]():          {"false", "host"},
 		reflect.TypeFor[sandboxLevel]():       {"isolated", "confined", "limited", "none"},
 		reflect.TypeFor[scale]():              {"linear", "log"},
+		reflect.TypeFor[unwrap]():             {string(lzmaBase85)},
 	}
 }

@@ -45,18 +45,22 @@ func (l *loader) leaks() {
 	if len(secrets) == 0 {
 		return
 	}
+	reported := map[string]bool{}
+	leaked := func(c content) {
+		file, _, _ := strings.Cut(c.where, ":")
+		s, ok := secrets[c.sum]
+		// The same file twice is an overlap of two entries, and reported there.
+		if ok && s.where != c.where && !reported[file] {
+			reported[file] = true
+			l.failFile(Problem{File: file, Message: fmt.Sprintf("%s holds the same as data.%s (%s), which is held out", c.where, s.data, s.where),
+				Hint: "remove the copy: the recipe and the specialists would see the answers"})
+		}
+	}
 	for _, place := range l.visible() {
-		reported := map[string]bool{}
-		l.contents(place, func(c content) {
-			file, _, _ := strings.Cut(c.where, ":")
-			s, ok := secrets[c.sum]
-			// The same file twice is an overlap of two entries, and reported there.
-			if ok && s.where != c.where && !reported[file] {
-				reported[file] = true
-				l.failFile(Problem{File: file, Message: fmt.Sprintf("%s holds the same as data.%s (%s), which is held out", c.where, s.data, s.where),
-					Hint: "remove the copy: the recipe and the specialists would see the answers"})
-			}
-		})
+		l.contents(place, leaked)
+	}
+	for _, f := range l.task.taken {
+		_ = sumOf(bytes.NewReader(f.Data), path.Join("upstream", f.Path), leaked) // memory can be read
 	}
 }
 

@@ -13,8 +13,12 @@ import (
 )
 
 // Load reads and validates the task package in dir. When the package is at fault, the error is
-// [Problems] and lists everything that is wrong with it, not only the first thing.
-func Load(dir string) (*Task, error) {
+// [Problems] and lists everything that is wrong with it, not only the first thing. Of a recipe that
+// is someone else's it sees only the pins: see [Task.WithRecipe].
+func Load(dir string) (*Task, error) { return load(dir, nil) }
+
+// load takes the files of upstream, or nil while nobody has said where they are.
+func load(dir string, upstream []File) (*Task, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", dir, err)
@@ -23,7 +27,7 @@ func Load(dir string) (*Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{dir: abs, task: &Task{Dir: abs}}
+	l := &loader{dir: abs, task: &Task{Dir: abs}, fetched: upstream}
 	l.doc = decode(fileName, source, &l.raw)
 	if l.doc.empty {
 		l.doc.report(nil, "`mendel task new NAME` writes a complete one to start from", "the file is empty")
@@ -67,6 +71,7 @@ type loader struct {
 	doc                *document
 	raw                taskFile
 	task               *Task
+	fetched            []File // of upstream, as they are there
 	files              []File // of the recipe
 	problems, warnings Problems
 }
@@ -75,6 +80,7 @@ type loader struct {
 func (l *loader) resolve() {
 	l.identity()
 	l.links()
+	l.upstream()
 	l.recipe()
 	l.evaluator()
 	l.environment()
@@ -91,7 +97,6 @@ func (l *loader) resolve() {
 	l.knowledge()
 	l.roles()
 	l.knobs()
-	l.upstream()
 	l.leaks()
 }
 

@@ -47,28 +47,10 @@ func (l *loader) recipe() {
 	r := &l.task.Recipe
 	r.Language = orDefault(raw.Language, "python")
 	r.Editable = raw.Editable
-	dir, ok := l.inside("recipe.dir", orDefault(raw.Dir, "recipe"), true)
-	if !ok {
-		if raw.Dir == "" && l.doc.has("recipe") {
-			l.fail("recipe", "create it, or name the directory: `dir: …`", "recipe: the directory recipe does not exist")
-		}
-		return
-	}
-	if dir == l.dir {
-		l.fail("recipe.dir", "move the recipe into a directory of its own", "recipe.dir: the package itself cannot be the recipe, which would see the evaluator")
-		return
-	}
-	r.Dir = dir
-	files, problems := readRecipe(dir)
-	for _, p := range problems {
-		if !slices.ContainsFunc(l.problems, func(q Problem) bool { return q.Message == p.Message && q.File == p.File }) {
-			l.failFile(p)
-		}
-	}
-	l.files = files
-	if len(files) == 0 && len(problems) == 0 {
-		l.fail("recipe", "put the starting recipe there", "recipe: the directory is empty")
-		return
+	if l.task.Upstream.provides() {
+		l.upstreamRecipe()
+	} else {
+		l.ownRecipe()
 	}
 	if l.doc.has("recipe.editable") && len(r.Editable) == 0 {
 		l.fail("recipe.editable", `name at least one file: ["train.py"]`, "recipe.editable is empty, so that agents could change nothing")
@@ -76,6 +58,37 @@ func (l *loader) recipe() {
 	for i, glob := range r.Editable {
 		l.editable(fmt.Sprintf("recipe.editable[%d]", i), glob)
 	}
+}
+
+// ownRecipe reads a recipe that the package ships.
+func (l *loader) ownRecipe() {
+	raw := l.raw.Recipe
+	dir, ok := l.inside("recipe.dir", orDefault(raw.Dir, "recipe"), true)
+	if !ok {
+		if raw.Dir == "" && l.doc.has("recipe") {
+			l.fail("recipe", "create it, or name the directory: `dir: …`", "recipe: the directory recipe does not exist")
+		}
+		return
+	}
+	if l.files, ok = l.recipeDir(dir); ok && len(l.files) == 0 {
+		l.fail("recipe", "put the starting recipe there", "recipe: the directory is empty")
+	}
+}
+
+// recipeDir reads the files of recipe.dir.
+func (l *loader) recipeDir(dir string) ([]File, bool) {
+	if dir == l.dir {
+		l.fail("recipe.dir", "move the recipe into a directory of its own", "recipe.dir: the package itself cannot be the recipe, which would see the evaluator")
+		return nil, false
+	}
+	l.task.Recipe.Dir = dir
+	files, problems := readRecipe(dir)
+	for _, p := range problems {
+		if !slices.ContainsFunc(l.problems, func(q Problem) bool { return q.Message == p.Message && q.File == p.File }) {
+			l.failFile(p)
+		}
+	}
+	return files, len(problems) == 0
 }
 
 func (l *loader) editable(at, glob string) {

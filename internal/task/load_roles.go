@@ -254,23 +254,3 @@ func (l *loader) roleIDs() []string {
 	}
 	return ids
 }
-
-var (
-	commitText = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
-	sha256Text = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
-
-func (l *loader) upstream() {
-	raw := l.raw.Upstream
-	if raw == nil {
-		return
-	}
-	l.task.Upstream = &Upstream{Repo: raw.Repo, Commit: raw.Commit, Path: raw.Path, SHA256: raw.SHA256}
-	l.given("upstream.repo", raw.Repo)
-	if l.given("upstream.commit", raw.Commit) && !commitText.MatchString(raw.Commit) {
-		l.fail("upstream.commit", "write the full hash: `git rev-parse HEAD`", "upstream.commit: %q is not a commit's full hash", raw.Commit)
-	}
-	if raw.SHA256 != "" && !sha256Text.MatchString(raw.SHA256) {
-		l.fail("upstream.sha256", "write 64 hex digits: `sha256sum FILE`", "upstream.sha256: %q is not a SHA-256", raw.SHA256)
-	}
-}

@@ -41,14 +41,19 @@ type Report struct {
 	Hint     string                `json:"hint,omitempty"`  // to Error
 	Problems Problems              `json:"problems,omitempty"`
 	Warnings Problems              `json:"warnings,omitempty"`
+	Pending  string                `json:"pending,omitempty"` // what could not be looked at, and what to type
 	Checks   []CheckRun            `json:"checks,omitempty"`
 	Baseline *research.Measurement `json:"baseline,omitempty"`
 }
 
-// Inspect validates the package in dir and, when it is valid, tries what dry can do.
-func Inspect(ctx context.Context, dir string, dry Dryrun) Report {
+// Inspect validates the package in dir and, when it is valid, tries what dry can do. Of a recipe
+// that is someone else's it takes what fetch finds; fetch may be nil.
+func Inspect(ctx context.Context, dir string, fetch func(context.Context, *Task) (*Task, error), dry Dryrun) Report {
 	r := Report{Dir: dir}
 	t, err := Load(dir)
+	if err == nil && fetch != nil {
+		t, err = fetch(ctx, t)
+	}
 	if err != nil {
 		var problems Problems
 		if errors.As(err, &problems) {
@@ -59,6 +64,11 @@ func Inspect(ctx context.Context, dir string, dry Dryrun) Report {
 		return r
 	}
 	r.OK, r.Name, r.Title, r.Hash, r.Facts, r.Warnings = true, t.Name, t.Title, t.Hash, facts(t), t.Warnings
+	if t.NeedsRecipe() {
+		missing := t.Upstream.missing()
+		r.Pending = fmt.Sprintf("not checked, because %v: the recipe itself, what is editable, knobs, checks and baseline. %s", missing, research.Hint(missing))
+		return r
+	}
 	if dry.Check != nil {
 		for _, c := range t.Checks {
 			run, err := dry.Check(ctx, t, c)
@@ -98,6 +108,9 @@ func facts(t *Task) []string {
 			sign, most = "≥", b.Min
 		}
 		lines = append(lines, fmt.Sprintf("%-10s %s %s %s, else %s", kind, b.Name, sign, research.Quantity(*most, b.Unit), b.Outcome))
+	}
+	if u := t.Upstream; u.provides() {
+		lines = append(lines, fmt.Sprintf("recipe     %s at %.12s, %d patch(es)", u.Repo, u.Commit, len(u.Patches)))
 	}
 	var roles, phases, data []string
 	for _, r := range t.Roles {
@@ -152,6 +165,9 @@ func (r Report) WriteText(w io.Writer, colour bool) error {
 		for _, f := range r.Facts {
 			fmt.Fprintf(&b, "  %s\n", f)
 		}
+	}
+	if r.Pending != "" {
+		fmt.Fprintf(&b, "%s %s\n", p.paint(yellow, "note:"), r.Pending)
 	}
 	for _, c := range r.Checks {
 		mark := p.paint(green, "ok    ")
@@ -209,6 +225,8 @@ func (r Report) summary(p painter) string {
 		return p.paint(red, fmt.Sprintf("%d problems", n)) + " in " + r.Dir
 	case !r.OK:
 		return p.paint(red, "not ready: ") + r.Dir
+	case r.Pending != "" && len(r.Warnings) == 0:
+		return p.paint(green, "valid") + ", as far as can be said without the recipe"
 	case len(r.Warnings) > 0:
 		return p.paint(green, "valid") + fmt.Sprintf(", with %d warning(s)", len(r.Warnings))
 	default:

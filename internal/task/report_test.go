@@ -51,7 +51,7 @@ func TestReportsReadWell(t *testing.T) {
 			if c.change != nil {
 				c.change(t, dir)
 			}
-			r := Inspect(context.Background(), dir, c.dry)
+			r := Inspect(context.Background(), dir, nil, c.dry)
 			r.Dir = "tide-forecast"
 			if r.Hash != "" {
 				r.Hash = "0123456789abcdef"
@@ -76,7 +76,7 @@ func TestReportsReadWell(t *testing.T) {
 }
 
 func TestReportOfNoTask(t *testing.T) {
-	r := Inspect(context.Background(), t.TempDir(), Dryrun{})
+	r := Inspect(context.Background(), t.TempDir(), nil, Dryrun{})
 	if r.OK || r.Error == "" || r.Hint == "" {
 		t.Errorf("report %+v", r)
 	}

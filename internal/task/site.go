@@ -28,6 +28,8 @@ type Site struct {
 	Data     map[string]string // where entries of the task's data are here
 	CacheDir string            // for prepared environments; empty: the user's cache directory
 	Editable []EditableInstall
+	// Upstreams maps the repository of a task's upstream to the user's checkout of it.
+	Upstreams map[string]string
 }
 
 // A Mount shows a path of the host read-only to the recipe.
@@ -44,13 +46,14 @@ type EditableInstall struct {
 }
 
 type siteFile struct {
-	Python   string            `json:"python,omitempty" jsonschema:"interpreter, or directory of a virtual environment"`
-	Mounts   []Mount           `json:"mounts,omitempty" jsonschema:"what the recipe sees of this machine beyond what the task asks for, read-only"`
-	Devices  []string          `json:"devices,omitempty" jsonschema:"device files, such as /dev/nvidia0; globs are expanded"`
-	Env      map[string]text   `json:"env,omitempty" jsonschema:"environment variables for every process"`
-	Data     map[string]string `json:"data,omitempty" jsonschema:"absolute paths of data entries of the task, by name"`
-	CacheDir string            `json:"cache_dir,omitempty" jsonschema:"directory for prepared environments"`
-	Editable []EditableInstall `json:"editable_installs,omitempty" jsonschema:"packages that the interpreter imports from the checkout that the recipe was copied from"`
+	Python    string            `json:"python,omitempty" jsonschema:"interpreter, or directory of a virtual environment"`
+	Mounts    []Mount           `json:"mounts,omitempty" jsonschema:"what the recipe sees of this machine beyond what the task asks for, read-only"`
+	Devices   []string          `json:"devices,omitempty" jsonschema:"device files, such as /dev/nvidia0; globs are expanded"`
+	Env       map[string]text   `json:"env,omitempty" jsonschema:"environment variables for every process"`
+	Data      map[string]string `json:"data,omitempty" jsonschema:"absolute paths of data entries of the task, by name"`
+	CacheDir  string            `json:"cache_dir,omitempty" jsonschema:"directory for prepared environments"`
+	Upstreams map[string]string `json:"upstreams,omitempty" jsonschema:"absolute paths of checkouts, by the repository that a task's upstream names: owner/name"`
+	Editable  []EditableInstall `json:"editable_installs,omitempty" jsonschema:"packages that the interpreter imports from the checkout that the recipe was copied from"`
 }
 
 // LoadSite reads a site file. When it is at fault, the error is [Problems].
@@ -75,7 +78,7 @@ func LoadSite(file string) (*Site, error) {
 }
 
 func (l *loader) site(raw siteFile) *Site {
-	s := &Site{Python: raw.Python, Mounts: raw.Mounts, Env: plain(raw.Env), Data: raw.Data, CacheDir: raw.CacheDir, Editable: raw.Editable}
+	s := &Site{Python: raw.Python, Mounts: raw.Mounts, Env: plain(raw.Env), Data: raw.Data, CacheDir: raw.CacheDir, Editable: raw.Editable, Upstreams: raw.Upstreams}
 	for name := range raw.Env {
 		if strings.HasPrefix(name, "MENDEL_") {
 			l.fail(join("env", name), "choose another name", "env: %s is set by the runner", name)
@@ -99,6 +102,9 @@ func (l *loader) site(raw siteFile) *Site {
 	}
 	for name, p := range raw.Data {
 		l.onHost(join("data", name), p)
+	}
+	for repo, p := range raw.Upstreams {
+		l.onHost(join("upstreams", repo), p)
 	}
 	for i, glob := range raw.Devices {
 		at := fmt.Sprintf("devices[%d]", i)

@@ -44,11 +44,13 @@ type Task struct {
 	EvaluatorHash research.Hash // of the evaluator's directory; empty without one
 
 	Warnings Problems // what is no error but deserves a look
+
+	taken []File // the recipe, where it was taken from upstream
 }
 
 // Recipe is the program that the agents edit.
 type Recipe struct {
-	Dir      string // absolute
+	Dir      string // absolute; of a recipe from upstream: what the task adds to it, or empty
 	Editable []string
 	Language string
 }
@@ -145,11 +147,6 @@ type Knowledge struct {
 	Pinned, OnDemand []research.Document
 }
 
-// Upstream says where a recipe comes from.
-type Upstream struct {
-	Repo, Commit, Path, SHA256 string
-}
-
 // A File is one regular file of the recipe.
 type File struct {
 	Path string // slash-separated, relative to the recipe
@@ -181,6 +178,12 @@ func (t *Task) MayEdit(role research.Role, path string) bool {
 
 // RecipeFiles reads the starting recipe, sorted by path.
 func (t *Task) RecipeFiles() ([]File, error) {
+	if t.Upstream.provides() {
+		if t.taken == nil {
+			return nil, t.Upstream.missing()
+		}
+		return t.taken, nil
+	}
 	files, problems := readRecipe(t.Recipe.Dir)
 	if len(problems) > 0 {
 		return nil, problems
