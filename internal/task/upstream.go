@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -210,7 +209,7 @@ func (u *Upstream) restore(shown, name string, tracked listing) string {
 
 // gitObject is git's name of a content, in the repository's kind of sum: SHA-1 has 40 digits.
 func gitObject(data []byte, digits int) string {
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	if digits == 2*sha1.Size {
 		h = sha1.New()
 	}
