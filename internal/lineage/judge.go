@@ -37,13 +37,13 @@ func (r *Reader) Judgement(id research.TrialID) (research.Judgement, error) {
 	})
 }
 
-// Calibration is the noise that follows from the baseline's measurements; the store accepts no other.
-func (r *Reader) Calibration() (research.Noise, error) {
+// Calibration is what follows from the baseline's measurements; the store accepts no other.
+func (r *Reader) Calibration() (research.Calibrated, error) {
 	reg, err := r.Registration()
 	if err != nil {
-		return research.Noise{}, err
+		return research.Calibrated{}, err
 	}
-	return read(r, func(s *session) (research.Noise, error) { return calibration(s, reg) })
+	return read(r, func(s *session) (research.Calibrated, error) { return calibration(s, reg) })
 }
 
 // judgement is what a verdict on a pending trial would rest on now.
@@ -90,10 +90,10 @@ func abandoned(s *session, id research.TrialID) (research.Measurement, error) {
 	return m, err
 }
 
-func calibration(s *session, reg research.Registration) (research.Noise, error) {
+func calibration(s *session, reg research.Registration) (research.Calibrated, error) {
 	results, err := measurements(s, research.Baseline)
 	if err != nil {
-		return research.Noise{}, err
+		return research.Calibrated{}, err
 	}
 	var scores []float64
 	for _, m := range results {
@@ -101,7 +101,7 @@ func calibration(s *session, reg research.Registration) (research.Noise, error) 
 			scores = append(scores, *m.Score)
 		}
 	}
-	return research.NoiseOf(reg.NoiseKind, scores), nil
+	return research.Calibrate(reg.NoiseKind, reg.Calibration, scores), nil
 }
 
 // measurements are the accepted results of a trial, by replicate.

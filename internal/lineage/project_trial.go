@@ -237,8 +237,12 @@ func (p *projector) calibrated(st *state, f research.Calibrated) error {
 	if err != nil {
 		return err
 	}
-	if !sameJSON(want, f.Noise) {
-		return misfit(f, "the noise does not follow from the baseline's measurements: %s", difference(want, f.Noise))
+	want.Host = f.Host
+	if !sameJSON(want.Noise, f.Noise) {
+		return misfit(f, "the noise does not follow from the baseline's measurements: %s", difference(want.Noise, f.Noise))
+	}
+	if !sameJSON(want, f) {
+		return misfit(f, "where the noise comes from does not follow from the baseline's measurements: %s", difference(want, f))
 	}
 	st.noise = &f.Noise
 	return nil

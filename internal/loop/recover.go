@@ -112,6 +112,9 @@ func (l *Loop) takeUp(t research.Trial, replicate int, newest lineage.AttemptRow
 	l.queue.Push(j)
 }
 
+// baselineRole stands in the place of a role: no specialist proposed the baseline.
+const baselineRole = "baseline"
+
 // submitBaseline makes trial 000 of the recipe as the run found it.
 func (l *Loop) submitBaseline() error {
 	tree, err := l.workspaceTree(l.reg.BaselineTree)
@@ -119,7 +122,7 @@ func (l *Loop) submitBaseline() error {
 		return fmt.Errorf("baseline: %w", err)
 	}
 	l.append(research.Submitted{Trial: research.Baseline, Proposal: research.Proposal{
-		Parent: research.Baseline, Role: "baseline", Proposer: "recipe", Incumbent: research.Baseline,
+		Parent: research.Baseline, Role: baselineRole, Proposer: "recipe", Incumbent: research.Baseline,
 		Hypothesis: "The starting recipe.", Tree: l.reg.BaselineTree, Tokens: l.tokens(tree, l.bytesAreTheScore()),
 	}})
 	return l.failure

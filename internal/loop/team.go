@@ -134,6 +134,10 @@ func (l *Loop) idle() []*member {
 
 // noneLeft ends the run when nobody will propose anything any more.
 func (l *Loop) noneLeft() bool {
+	if len(l.team) == 0 {
+		l.halt("the baseline is measured", false)
+		return true
+	}
 	var problem, hint, short string
 	for _, m := range l.team {
 		switch {

@@ -262,6 +262,7 @@ func (l *Loop) judge(id research.TrialID) {
 		return
 	}
 	if !decided(attempts, l.replicates(id)) {
+		l.measureOn(id, attempts)
 		return
 	}
 	l.queue.Drop(id) // what one failed replicate has settled
@@ -347,16 +348,6 @@ func allValid(attempts []lineage.AttemptRow) bool {
 	})
 }
 
-// calibrate records the noise of the baseline's score, where it has one.
-func (l *Loop) calibrate() bool {
-	noise, err := l.cfg.Store.Calibration()
-	if err != nil {
-		l.fail(err)
-		return false
-	}
-	return noise.N == 0 || l.append(research.Calibrated{Noise: noise, Host: l.cfg.Host})
-}
-
 // baselineFailed ends a run whose starting recipe does not pass: there is nothing to improve on.
 func (l *Loop) baselineFailed(reason string) {
 	l.append(research.Stopped{Reason: reason})
@@ -368,7 +359,7 @@ func (l *Loop) baselineFailed(reason string) {
 // ask for more of them here.
 func (l *Loop) replicates(id research.TrialID) int {
 	if id == research.Baseline {
-		return l.reg.Replicates
+		return l.baselineReplicates()
 	}
 	return 1
 }

@@ -101,6 +101,11 @@ type AttemptLost struct {
 type Calibrated struct {
 	Noise Noise  `json:"noise"`
 	Host  string `json:"host"`
+	// From is the run whose stored calibration lends N and SD; empty where this run measured them.
+	From string `json:"from,omitempty"`
+	// Drift is how far the first measurement lies from the registered calibration's mean. Beyond that
+	// one's noise floor, the calibration is not used.
+	Drift *float64 `json:"drift,omitempty"`
 }
 
 // Judged ends a trial.

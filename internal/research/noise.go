@@ -5,10 +5,10 @@ import "math"
 // Noise is what calibration established about the score of one measurement of the baseline.
 type Noise struct {
 	Kind   NoiseKind `json:"kind"`
-	N      int       `json:"n"`
+	N      int       `json:"n"` // measurements that SD rests on
 	Mean   float64   `json:"mean"`
-	SD     float64   `json:"sd"` // sample standard deviation; 0 when N < 2 or the task has no noise
-	Scores []float64 `json:"scores,omitempty"`
+	SD     float64   `json:"sd"`               // sample standard deviation; 0 when N < 2 or the task has no noise
+	Scores []float64 `json:"scores,omitempty"` // of this run's measurements of the baseline, in their order
 }
 
 // A NoiseKind says where the spread of a score comes from. Values are stored.
@@ -66,6 +66,33 @@ func (n *Noise) Floor() (floor float64, known bool) {
 func (n *Noise) Inside(difference float64) bool {
 	floor, _ := n.Floor()
 	return floor > 0 && math.Abs(difference) <= floor
+}
+
+// SEM is the standard error of the mean of the measurements.
+func (n *Noise) SEM() float64 {
+	if n.N < 2 {
+		return 0
+	}
+	return n.SD / math.Sqrt(float64(n.N))
+}
+
+// Lag1 is the autocorrelation of scores that were measured one after another: near 0 when each varies
+// by itself, towards 1 when neighbours resemble each other because the machine drifts, below 0 when
+// they alternate. Independent measurements stay within ±bound nineteen times in twenty (Bartlett's
+// 1.96/√n). It is not known for equal scores, nor for fewer than six, which could never pass the bound.
+func Lag1(scores []float64) (r, bound float64, known bool) {
+	n := NoiseOf(Timing, scores)
+	if len(scores) < 6 || n.SD == 0 {
+		return 0, 0, false
+	}
+	var neighbours, squares float64
+	for i, s := range scores {
+		squares += (s - n.Mean) * (s - n.Mean)
+		if i > 0 {
+			neighbours += (s - n.Mean) * (scores[i-1] - n.Mean)
+		}
+	}
+	return neighbours / squares, 1.96 / math.Sqrt(float64(len(scores))), true
 }
 
 // studentT95 is the 0.95 quantile of Student's t. A table gives the same bits on every processor. Beyond

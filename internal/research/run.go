@@ -1,6 +1,9 @@
 package research
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Arm is how a run's agents are organized.
 type Arm struct {
@@ -68,6 +71,16 @@ type Registration struct {
 	SiteDigest       Hash   `json:"site_digest,omitempty"` // of its content
 	Environment      string `json:"environment,omitempty"` // one line: interpreter and packages
 	BaselineTree     Hash   `json:"baseline_tree"`
+	// Machine is nil in runs of before it was recorded.
+	Machine *Machine `json:"machine,omitempty"`
+	// Calibration is a stored one of this task on this machine, where there is one.
+	Calibration *Calibration `json:"calibration,omitempty"`
+}
+
+// TimesMatter says whether another machine would give other scores: the clock is the score, or
+// training has a budget of time.
+func (r Registration) TimesMatter() bool {
+	return r.NoiseKind == Timing || slices.ContainsFunc(r.Bounds, func(b Bound) bool { return b.Outcome == TrainBudgetOverrun })
 }
 
 // A CertificatePlan pre-registers how certify will decide.

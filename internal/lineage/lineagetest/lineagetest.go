@@ -129,11 +129,12 @@ func (a *Author) Baseline(write Write) error {
 			return err
 		}
 	}
-	noise, err := a.reader.Calibration()
+	calibrated, err := a.reader.Calibration()
 	if err != nil {
 		return err
 	}
-	if err := write(research.Calibrated{Noise: noise, Host: "host"}); err != nil {
+	calibrated.Host = "host"
+	if err := write(calibrated); err != nil {
 		return err
 	}
 	a.next = 1
