@@ -156,6 +156,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	reg.Calibration = storedCalibration(reg)
 	hired, err := hiring{
 		task: t, bench: bench, agents: reg.Agents, budgets: reg.Budgets, caps: reg.Caps, prices: reg.Prices,
 		hidden: cmp.Or(f.state, runsDir), unboxed: f.unsandboxed, baseline: reg.BaselineTree, keys: taken,
@@ -167,7 +168,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 	hired.warn(reg)
 	dir := f.state
 	if dir == "" {
-		if dir, err = newRunDir(t.Name, time.Now()); err != nil {
+		if dir, err = newRunDir(runsDir, t.Name, time.Now()); err != nil {
 			return err
 		}
 	}
@@ -243,7 +244,7 @@ func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	if err := bench.sameAs(reg); err != nil {
+	if err := bench.sameAs(t, reg); err != nil {
 		return errors.Join(err, store.Close())
 	}
 	now, err := store.Budgets()
@@ -328,66 +329,85 @@ func registeredTask(reg research.Registration) (*taskPackage, error) {
 		"put "+reg.Task.Dir+" back as it was, or start a new run")
 }
 
-// supervise runs the loop, with someone watching, to its end.
+// supervise runs a search, with someone watching, to its end.
 func supervise(c *cobra.Command, dir string, store *lineage.Store, t *taskPackage, bench *workbench, hired *company, f runFlags, resumed bool) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
-	absolute, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	started, err := store.Head()
-	if err != nil {
-		return err
-	}
-	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, hired, resumed)
-	if err != nil {
-		return err
-	}
-	defer closeConfig()
-	l, err := loop.New(config)
-	if err != nil {
-		return err
-	}
-	server, err := control.Serve(absolute, l)
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-
 	screen := !f.plain && terminal.IsTerminal(os.Stdout) && terminal.IsTerminal(os.Stdin)
-	stops, interrupt := interrupts(c.Context(), func(text string) {
-		if !screen {
-			fmt.Fprintln(os.Stderr, "mendel: "+text)
-		}
-	})
-	defer stops.release()
-	type outcome struct {
-		ending loop.Ending
-		err    error
+	reg, err := store.Registration()
+	if err != nil {
+		return err
 	}
-	result := make(chan outcome, 1)
-	done := make(chan struct{})
-	announce(dir, t, bench, resumed)
-	go func() {
-		ending, err := l.Run(stops.stop, stops.kill)
-		result <- outcome{ending, err}
-		close(done)
-	}()
-	watchErr := watch(c.Context(), store, dir, started.Seq, l, interrupt, done, screen)
-	o := <-result
-	if o.err != nil {
-		return research.Hinted(o.err, hintOr(o.err, "what was measured is safe; go on with: mendel run --resume "+dir))
+	p, err := perform(c.Context(), dir, store, t, bench, hired, resumed, screen,
+		func(l *loop.Loop, after int64, interrupt func(), done <-chan struct{}) error {
+			announce(dir, t, bench, reg, resumed)
+			return watch(c.Context(), store, dir, after, l, interrupt, done, screen)
+		})
+	if err != nil {
+		return research.Hinted(err, hintOr(err, "what was measured is safe; go on with: mendel run --resume "+dir))
 	}
-	if err := summarize(store.Reader, dir, o.ending); err != nil {
+	if err := summarize(store.Reader, dir, p.ending); err != nil {
 		return err
 	}
 	if err := hired.report(store.Reader); err != nil {
 		return err
 	}
-	if o.ending.Interrupted && stops.stop.Err() != nil {
+	if p.asked {
 		return exitCode(exitInterrupted)
 	}
-	return watchErr
+	return p.watched
+}
+
+// A performance is how a loop ended.
+type performance struct {
+	ending  loop.Ending
+	asked   bool  // to end before its work was done
+	watched error // of whoever looked on
+}
+
+// perform runs the loop to its end while watch looks on, and answers signals and other processes
+// meanwhile.
+func perform(ctx context.Context, dir string, store *lineage.Store, t *taskPackage, bench *workbench, hired *company, resumed, screen bool,
+	watch func(l *loop.Loop, after int64, interrupt func(), done <-chan struct{}) error) (performance, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return performance{}, err
+	}
+	started, err := store.Head()
+	if err != nil {
+		return performance{}, err
+	}
+	config, closeConfig, err := bench.loopConfig(absolute, dir, store, t, hired, resumed)
+	if err != nil {
+		return performance{}, err
+	}
+	defer closeConfig()
+	l, err := loop.New(config)
+	if err != nil {
+		return performance{}, err
+	}
+	server, err := control.Serve(absolute, l)
+	if err != nil {
+		return performance{}, err
+	}
+	defer server.Close()
+
+	stops, interrupt := interrupts(ctx, func(text string) {
+		if !screen {
+			fmt.Fprintln(os.Stderr, "mendel: "+text)
+		}
+	})
+	defer stops.release()
+	var p performance
+	var failure error
+	done := make(chan struct{})
+	go func() {
+		p.ending, failure = l.Run(stops.stop, stops.kill)
+		close(done)
+	}()
+	watched := watch(l, started.Seq, interrupt, done)
+	<-done
+	p.watched, p.asked = watched, p.ending.Interrupted && stops.stop.Err() != nil
+	return p, failure
 }
 
 func hintOr(err error, other string) string {
@@ -398,7 +418,7 @@ func hintOr(err error, other string) string {
 }
 
 // announce says what begins, before the first result can take a while.
-func announce(dir string, t *taskPackage, b *workbench, resumed bool) {
+func announce(dir string, t *taskPackage, b *workbench, reg research.Registration, resumed bool) {
 	verb := "run"
 	if resumed {
 		verb = "resuming"
@@ -411,6 +431,9 @@ func announce(dir string, t *taskPackage, b *workbench, resumed bool) {
 	}
 	if b.below {
 		fmt.Printf("  %s the task asks for %s: recipe code could reach what it should not\n", s.Bad("warning:"), t.Sandbox)
+	}
+	if !resumed {
+		fmt.Println("  " + noiseSource(reg))
 	}
 }
 

@@ -135,7 +135,7 @@ understood · 130 interrupted; the run can be resumed.`,
 	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand())
 	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), promptCommand())
 	add("keep", verifyCommand(), copyCommand(), exportCommand())
-	add("task", taskCommand(), doctorCommand(), versionCommand())
+	add("task", taskCommand(), calibrateCommand(), doctorCommand(), versionCommand())
 	root.AddCommand(runnerCommand())
 	return root
 }

@@ -20,13 +20,13 @@ import (
 // runsDir is where runs go when no --state is given.
 const runsDir = "runs"
 
-// newRunDir makes a run's directory: runs/<task>-<date>-<n>.
-func newRunDir(taskName string, now time.Time) (string, error) {
-	if err := os.MkdirAll(runsDir, 0o755); err != nil {
+// newRunDir makes a run's directory: <base>/<task>-<date>-<n>.
+func newRunDir(base, taskName string, now time.Time) (string, error) {
+	if err := os.MkdirAll(base, 0o755); err != nil {
 		return "", research.Hinted(fmt.Errorf("make the run's directory: %w", err), "choose a directory that you may write with --state")
 	}
 	for n := 1; ; n++ {
-		dir := filepath.Join(runsDir, fmt.Sprintf("%s-%s-%d", taskName, now.Format(time.DateOnly), n))
+		dir := filepath.Join(base, fmt.Sprintf("%s-%s-%d", taskName, now.Format(time.DateOnly), n))
 		err := os.Mkdir(dir, 0o755) // fails where another run was quicker
 		if err == nil || !errors.Is(err, os.ErrExist) {
 			return dir, err

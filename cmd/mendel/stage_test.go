@@ -29,7 +29,7 @@ func newStage(t *testing.T, env ...string) *liveRun {
 			l.env = append(l.env, e)
 		}
 	}
-	l.env = append(l.env, "XDG_CACHE_HOME="+sharedCache(t), "TERM=dumb")
+	l.env = append(l.env, "XDG_CACHE_HOME="+sharedCache(t), "XDG_STATE_HOME="+t.TempDir(), "TERM=dumb")
 	l.env = append(l.env, env...)
 	l.mendel("task", "new", "quick")
 	l.rewrite("quick/task.yaml", "seeds: 2", "seeds: 1", "replicates: 3", "replicates: 2")

@@ -30,6 +30,7 @@ type liveRun struct {
 func newLiveRun(t *testing.T) *liveRun {
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", sharedCache(t))
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	l := &liveRun{t: t, dir: t.TempDir()}
 	l.mendel("task", "new", "slow")
 	recipe := filepath.Join(l.dir, "slow/recipe/train.py")
@@ -68,7 +69,13 @@ func (l *liveRun) try(args ...string) (string, error) {
 // start begins supervising.
 func (l *liveRun) start(args ...string) {
 	l.t.Helper()
-	l.cmd = exec.Command("mendel", append([]string{"run"}, args...)...)
+	l.begin(append([]string{"run"}, args...)...)
+}
+
+// begin starts a command that goes on.
+func (l *liveRun) begin(args ...string) {
+	l.t.Helper()
+	l.cmd = exec.Command("mendel", args...)
 	l.output = &bytes.Buffer{}
 	l.cmd.Dir, l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr = l.dir, l.env, l.output, l.output
 	if err := l.cmd.Start(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"mendel/internal/calibration"
 	"mendel/internal/lineage"
 	"mendel/internal/loop"
 	"mendel/internal/measure/bundle"
@@ -114,18 +115,33 @@ func prepare(ctx context.Context, t *taskPackage, siteFlag string, parallel int,
 }
 
 // sameAs refuses to go on with a run on another interpreter, other packages or another site file
-// than it was registered with: old and new scores could not be compared.
-func (b *workbench) sameAs(reg research.Registration) error {
+// than it was registered with, nor on other hardware where times matter: old and new scores could not be compared.
+func (b *workbench) sameAs(t *taskPackage, reg research.Registration) error {
 	var what string
 	switch {
 	case b.environment != reg.Environment:
 		what = fmt.Sprintf("the environment changed since this run was registered (%s, now %s)", reg.Environment, b.environment)
 	case b.siteDigest != reg.SiteDigest:
 		what = fmt.Sprintf("the site file changed since this run was registered (%s)", b.sitePath)
+	case reg.Machine != nil && reg.TimesMatter():
+		return b.sameHardware(t, *reg.Machine)
 	default:
 		return nil
 	}
 	return research.Hinted(errors.New(what), "put it back as it was (--site names the file), or start a new run")
+}
+
+func (b *workbench) sameHardware(t *taskPackage, was research.Machine) error {
+	here, err := b.machine(t)
+	if err != nil {
+		return err
+	}
+	changed := was.Hardware().Differences(here.Hardware())
+	if len(changed) == 0 {
+		return nil
+	}
+	return research.Hinted(fmt.Errorf("this is not the hardware that this run was registered on, and its scores depend on it: %s", strings.Join(changed, "; ")),
+		"resume it there, or start a new run here")
 }
 
 func (b *workbench) findSite(t *taskPackage, flag string) error {
@@ -207,6 +223,17 @@ func sandboxNote(h *sandbox.Host) research.SandboxNote {
 		n.Disk = string(sandbox.Tmpfs)
 	}
 	return n
+}
+
+// machine is what scores will be measured on.
+func (b *workbench) machine(t *taskPackage) (research.Machine, error) {
+	here, err := local.Detect()
+	if err != nil {
+		return research.Machine{}, err
+	}
+	m := calibration.Hardware(len(here.CPUs), len(here.GPUs))
+	m.Environment, m.Site, m.Sandbox, m.Slots = b.environment, b.siteDigest, b.note, b.slots(t)
+	return m, nil
 }
 
 // slots is how many trials run at a time: what was asked for, or as many as fit without sharing.

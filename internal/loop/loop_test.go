@@ -138,7 +138,7 @@ func newWorld(t *testing.T, budgets research.Budgets, arm research.Arm, players 
 	return newWorldOf(t, budgets, arm, players, "test")
 }
 
-func newWorldOf(t *testing.T, budgets research.Budgets, arm research.Arm, players map[string]session.Proposer, kind string) *world {
+func newWorldOf(t *testing.T, budgets research.Budgets, arm research.Arm, players map[string]session.Proposer, kind string, changes ...func(*research.Registration)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	dir := filepath.Join(t.TempDir(), "tide")
@@ -172,11 +172,15 @@ func newWorldOf(t *testing.T, budgets research.Budgets, arm research.Arm, player
 			agents = append(agents, research.Agent{Name: r.ID, Role: r.ID, Proposer: kind})
 		}
 	}
-	w.store, err = lineage.Create(w.dir, research.Registration{
+	reg := research.Registration{
 		Run: "test", VerdictVersion: research.VerdictVersion, Score: w.task.Score, Bounds: w.task.Bounds,
 		NoiseKind: w.task.NoiseKind, Keep: w.task.Keep, Arm: arm, Agents: agents, Budgets: budgets,
 		Replicates: 2, Seeds: 1, Seed: 1, BaselineTree: root.Hash,
-	}, blobs...)
+	}
+	for _, change := range changes {
+		change(&reg)
+	}
+	w.store, err = lineage.Create(w.dir, reg, blobs...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package research
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Noise is what calibration established about the score of one measurement of the baseline.
 type Noise struct {
@@ -81,10 +84,10 @@ func (n *Noise) SEM() float64 {
 // they alternate. Independent measurements stay within ±bound nineteen times in twenty (Bartlett's
 // 1.96/√n). It is not known for equal scores, nor for fewer than six, which could never pass the bound.
 func Lag1(scores []float64) (r, bound float64, known bool) {
-	n := NoiseOf(Timing, scores)
-	if len(scores) < 6 || n.SD == 0 {
+	if len(scores) < 6 || slices.Max(scores) == slices.Min(scores) {
 		return 0, 0, false
 	}
+	n := NoiseOf(Timing, scores)
 	var neighbours, squares float64
 	for i, s := range scores {
 		squares += (s - n.Mean) * (s - n.Mean)

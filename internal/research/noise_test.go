@@ -51,3 +51,29 @@ func TestInsideNeedsAKnownFloor(t *testing.T) {
 		}
 	}
 }
+
+func TestSEM(t *testing.T) {
+	n := NoiseOf(Seeded, []float64{1, 2, 3, 4}) // sd sqrt(5/3)
+	if got, want := n.SEM(), math.Sqrt(5.0/12); math.Abs(got-want) > 1e-12 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Worked out by hand, as the sum of products of neighbours over the sum of squares about the mean.
+func TestLag1(t *testing.T) {
+	for name, test := range map[string]struct {
+		scores []float64
+		r      float64
+		known  bool
+	}{
+		"rising":      {[]float64{1, 2, 3, 4, 5, 6}, 0.5, true}, // 8.75 / 17.5
+		"alternating": {[]float64{1, -1, 1, -1, 1, -1}, -5.0 / 6, true},
+		"too few":     {[]float64{1, 2, 3, 4, 5}, 0, false},
+		"equal":       {[]float64{7, 7, 7, 7, 7, 7}, 0, false},
+	} {
+		r, bound, known := Lag1(test.scores)
+		if math.Abs(r-test.r) > 1e-12 || known != test.known || known && math.Abs(bound-0.8002) > 1e-4 {
+			t.Errorf("%s: %v ± %v, known %v", name, r, bound, known)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"mendel/internal/lineage"
@@ -61,11 +62,15 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 		say("new budgets, by %s", f.By)
 	case research.Measured:
 		if f.Attempt.Trial == research.Baseline && f.Measurement.Score != nil {
-			say("baseline measurement %d of %d: %s", f.Attempt.Replicate+1, reg.Replicates, research.Quantity(*f.Measurement.Score, reg.Score.Unit))
+			say("baseline measurement %d of %s: %s", f.Attempt.Replicate+1, baselineMeasurements(reg, f.Attempt), research.Quantity(*f.Measurement.Score, reg.Score.Unit))
 		}
 	case research.Calibrated:
-		say("baseline %s%s, noise %s", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)), selfReported(reg.Score),
-			NoiseText(f.Noise, reg.Score.Unit))
+		if f.Drift != nil && f.From == "" {
+			say("%s: the baseline's first score lies %s from the calibrated mean, beyond the noise floor", s.Bad("this machine is not what it was when it was calibrated"),
+				signed(research.Significant(*f.Drift, 4), reg.Score.Unit))
+		}
+		say("baseline %s%s, noise %s%s", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)), selfReported(reg.Score),
+			NoiseText(f.Noise, reg.Score.Unit), map[bool]string{true: " as calibrated"}[f.From != ""])
 	case research.AttemptLost:
 		what := f.Attempt.Trial.String()
 		if f.Attempt.Trial == research.Baseline {
@@ -96,4 +101,13 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 		say("%s", VerdictLine(t, reg.Score, s))
 	}
 	return nil
+}
+
+// baselineMeasurements is how many there will be, as far as the first ones tell: a stored calibration
+// needs one, unless that does not agree with it.
+func baselineMeasurements(reg research.Registration, a research.Attempt) string {
+	if reg.Calibration != nil && a.Replicate == 0 {
+		return "1"
+	}
+	return strconv.Itoa(reg.Replicates)
 }
