@@ -3,6 +3,7 @@ package tasks_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -191,7 +192,7 @@ func (e ending) bringAbout(t *testing.T, host *sandbox.Host, spec bundle.Spec, p
 	}
 	spec.Attempt.Seeds = loop.SeedsFor(1, 1, 0, seeds)
 	if e.cut != "" {
-		spec.Task = cutBudget(spec.Task, e.cut, e.budget, e.kill)
+		spec.Task = budgeted(spec.Task, e.cut, e.budget, e.kill)
 	}
 	if e.name == evaluatorDies {
 		spec.EvaluatorHash, evaluator = "", t.TempDir()
@@ -200,7 +201,7 @@ func (e ending) bringAbout(t *testing.T, host *sandbox.Host, spec bundle.Spec, p
 		}
 		spec.Task.Checks = slices.DeleteFunc(slices.Clone(spec.Task.Checks), func(c bundle.Check) bool { return c.Trusted })
 	}
-	return attempt(t, host, spec, edited(t, pkg, e.edits), evaluator)
+	return attempt(t, host, spec, edited(t, files(t, pkg.Recipe.Dir, pkg.Recipe.Editable), e.edits), evaluator)
 }
 
 // check compares status, reason and margins with what they should be.
@@ -250,10 +251,10 @@ func missed(t *testing.T, margin research.Margin, m research.Measurement) string
 		side, research.Quantity(*edge, unit))
 }
 
-// edited is a recipe in which each text to be replaced stands exactly once.
-func edited(t *testing.T, pkg *task.Task, e edits) map[string][]byte {
+// edited changes a recipe in which each text to be replaced stands exactly once.
+func edited(t *testing.T, recipe map[string][]byte, e edits) map[string][]byte {
 	t.Helper()
-	recipe := files(t, pkg.Recipe.Dir, pkg.Recipe.Editable)
+	recipe = maps.Clone(recipe)
 	for i := 0; i < len(e); i += 2 {
 		found := 0
 		for path, code := range recipe {
@@ -267,8 +268,8 @@ func edited(t *testing.T, pkg *task.Task, e edits) map[string][]byte {
 	return recipe
 }
 
-// cutBudget gives a phase a shorter budget, without grace.
-func cutBudget(plan bundle.Plan, phase string, budget time.Duration, kill bool) bundle.Plan {
+// budgeted gives a phase another budget, without grace, and lets it be killed when that is over.
+func budgeted(plan bundle.Plan, phase string, budget time.Duration, kill bool) bundle.Plan {
 	phases, bounds, seconds := plan.Phases, plan.Bounds, budget.Seconds()
 	plan.Phases, plan.Bounds = nil, nil
 	for _, p := range phases {
