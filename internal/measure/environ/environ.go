@@ -187,7 +187,7 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // layout is the version of what the cache stores.
-const layout = 1
+const layout = 2
 
 // indexFile names the cache entry of a request.
 func (r *Request) indexFile(cacheDir string) (string, error) {

@@ -101,6 +101,22 @@ func TestProgramsRunInside(t *testing.T) {
 	}
 }
 
+// TestWhatRanksNeed: a launcher is found wherever the host keeps it, and starts processes that find each
+// other by the name of the machine.
+func TestWhatRanksNeed(t *testing.T) {
+	h := isolated(t)
+	launcher := filepath.Join(t.TempDir(), "launch") // mostly below /tmp, which the guest does not see
+	script := "#!/usr/bin/python3\nimport socket\nprint(socket.gethostbyname(socket.getfqdn()))\n"
+	if err := os.WriteFile(launcher, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Dir(launcher)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	e := resolve(t, environ.Request{Python: &environ.Python{}, Site: environ.Site{Python: "/usr/bin/python3"}, Programs: []string{"launch"}})
+	if got := inside(t, h, e, nil, "/usr/bin/launch"); got != "127.0.0.1" {
+		t.Errorf("the machine's own name leads to %s", got)
+	}
+}
+
 func TestACachedEnvironmentIsUsedUntilItsSourcesChange(t *testing.T) {
 	bin, cache := t.TempDir(), t.TempDir()
 	tool := filepath.Join(bin, "tool")

@@ -56,7 +56,7 @@ func (r *root) skeleton() error {
 		"passwd":        "root:x:0:0::/:/usr/sbin/nologin\nmendel:x:65534:65534::/tmp:/bin/sh\n",
 		"group":         "root:x:0:\nmendel:x:65534:\n",
 		"nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-		"hosts":         "127.0.0.1 localhost\n",
+		"hosts":         "127.0.0.1 localhost " + sandbox.GuestName + "\n", // ranks of one training find each other by it
 	} {
 		if err := os.WriteFile(filepath.Join(r.dir, "etc", name), []byte(text), 0o644); err != nil {
 			return err
@@ -88,12 +88,15 @@ func (r *root) program(name string) (guest string, err error) {
 		return "", fmt.Errorf("environment: program %s: %w", name, err)
 	}
 	// Whatever directory it comes from, it is found in the guest's PATH.
-	if guest = filepath.Join("/usr/bin", filepath.Base(path)); !exists(filepath.Join(r.dir, guest)) {
-		if err := os.Symlink(path, filepath.Join(r.dir, guest)); err != nil {
-			return "", err
-		}
+	guest = filepath.Join("/usr/bin", filepath.Base(path))
+	switch at := filepath.Join(r.dir, guest); {
+	case exists(at):
+		return guest, nil
+	case strings.HasPrefix(path, "/tmp/"): // over which the guest has a /tmp of its own
+		return guest, copyFile(path, at)
+	default:
+		return guest, os.Symlink(path, at)
 	}
-	return guest, nil
 }
 
 // addFile puts a host file into the root under its own name. Symbolic links on the way are kept,

@@ -212,9 +212,13 @@ func (b *bench) limits() sandbox.Limits {
 	if output <= 0 {
 		output = defaultOutput
 	}
-	return sandbox.Limits{
+	l := sandbox.Limits{
 		Memory: int64(r.Memory), Disk: int64(r.Disk), Output: output, Processes: r.Processes, OpenFiles: openFiles,
 	}
+	if r.GPUs > 0 { // the ranks of one training pass what they must through /dev/shm
+		l.Scratch = l.Disk
+	}
+	return l
 }
 
 // writeHelpers puts the Python helpers into a directory.

@@ -40,3 +40,19 @@ print("nodename", os.uname().nodename, "environment", dict(os.environ))
 		}
 	}
 }
+
+// TestRanksHaveRoomToTalk: the usual /dev/shm is too small for what several GPUs pass through it.
+func TestRanksHaveRoomToTalk(t *testing.T) {
+	for gpus, want := range map[int]string{0: "67108864", 8: "134217728"} {
+		tr := newTrial()
+		tr.level, tr.plan.Resources.GPUs, tr.plan.Resources.Disk = sandbox.Isolated, gpus, 128<<20
+		tr.recipe["train.py"] = "import os\ns = os.statvfs('/dev/shm')\nprint('room', s.f_blocks * s.f_frsize)\n" + goodRecipe
+		m, b := tr.run(t)
+		if m.Outcome != research.Valid {
+			t.Fatalf("%s: %s", m.Outcome, m.Reason)
+		}
+		if text := logOf(t, b, m, "train"); !strings.Contains(text, "room "+want) {
+			t.Errorf("with %d GPUs, want room %s:\n%s", gpus, want, text)
+		}
+	}
+}

@@ -16,10 +16,13 @@ import (
 // defaultScratch is the size of /tmp and /dev/shm where a command names none.
 const defaultScratch = 64 << 20
 
+// GuestName is the name of the host that an isolated guest believes to be on.
+const GuestName = "mendel"
+
 // Bubblewrap started as root keeps every capability unless told otherwise, and to drop the uid
 // before it starts would fail below any 0700 directory; so the uid changes in a user namespace.
 var isolation = []string{
-	"--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "mendel",
+	"--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", GuestName,
 	"--cap-drop", "ALL", "--die-with-parent", "--new-session",
 }
 
