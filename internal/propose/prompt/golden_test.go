@@ -53,8 +53,9 @@ func card() research.TaskCard {
 		Language: "python", Editable: []string{"train.py"},
 		Score:  research.ScoreRule{Metric: "val_bpb", Unit: "bits/byte", Direction: research.Minimize},
 		Bounds: bounds(), Keep: research.KeepRule{Rule: research.Strict}, Seeds: 1, Phases: []string{"preflight", "train", "evaluate"},
-		Checks: []research.CheckCard{{Name: "syntax_check", About: "Compiles train.py."}},
-		Pinned: []research.Document{{Name: "INIT.md", Text: "The recipe is one file.\n\nIt trains a small transformer on bytes."}},
+		Checks:   []research.CheckCard{{Name: "syntax_check", About: "Compiles train.py."}},
+		Pinned:   []research.Document{{Name: "INIT.md", Text: "The recipe is one file.\n\nIt trains a small transformer on bytes."}},
+		OnDemand: []research.Document{{Name: "LESSONS.md", Text: "Measured edits."}, {Name: "MATHS.md", Text: "Derivations."}},
 	}
 }
 
@@ -127,6 +128,7 @@ func scenarios() map[string]research.Brief {
 	maximize.Task.Score = research.ScoreRule{Metric: "core", Unit: "", Direction: research.Maximize, SelfReported: true}
 	maximize.Task.Seeds = 5
 	maximize.Task.Keep.Rule = research.Confirmed
+	maximize.History.Noise = &research.Noise{Kind: research.None, N: 1, Mean: 2.4531}
 	return map[string]research.Brief{
 		"first_session": brief(), "rich_history": rich(), "no_lineage": noLineage, "generic": generic,
 		"saturated": saturated, "near_misses": near, "maximize_self_reported": maximize,

@@ -106,6 +106,13 @@ func working(b research.Brief) []string {
 		"- A recipe that was tried before, also with other comments, is refused free of charge.",
 		"- Never make the score good by anything other than a better recipe: held-out data cannot be reached, and what a limit counts cannot be hidden.",
 	}
+	if docs := b.Task.OnDemand; len(docs) > 0 {
+		names := make([]string, len(docs))
+		for i, d := range docs {
+			names[i] = d.Name
+		}
+		lines = append(lines, "- More is known about this recipe than is printed here: read_knowledge has "+shorten(strings.Join(names, ", "), 600)+".")
+	}
 	if b.Arm.Lineage {
 		lines = append(lines, "- Every trial becomes part of the record, and the record is open to you: list_trials, read_trial and diff_trials show what was tried, and rebase_to starts your workspace from any trial of it.")
 	}

@@ -35,6 +35,8 @@ func stand(b research.Brief) string {
 	if floor, known := h.Noise.Floor(); known && h.Noise.N >= 2 {
 		lines = append(lines, fmt.Sprintf("Noise: one measurement of one recipe varies with a standard deviation of %s (%d measurements of the baseline). A difference of up to %s, the noise floor, is no evidence.",
 			research.Quantity(research.Significant(h.Noise.SD, 4), unit), h.Noise.N, research.Quantity(research.Significant(floor, 4), unit)))
+	} else if known {
+		lines = append(lines, "Noise: none. The same files give the same score, so every difference is one.")
 	}
 	return section(standBudget, "# Where we stand", append(lines, budgetLeft(b)), "")
 }
