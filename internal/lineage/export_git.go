@@ -96,12 +96,16 @@ func (g *gitStream) notes() error {
 	if !g.any {
 		return nil
 	}
+	reg, err := g.r.Registration()
+	if err != nil {
+		return err
+	}
 	g.printf("commit refs/notes/verdicts\ncommitter mendel <mendel@mendel> %d +0000\n", g.last.SubmittedAt.Unix())
 	g.data("verdicts")
-	err := g.r.each(func(t research.Trial) error {
+	err = g.r.each(func(t research.Trial) error {
 		if t.Verdict != nil {
 			g.printf("N inline :%d\n", commitMark(t.ID))
-			g.data(note(t))
+			g.data(note(t, reg.Score))
 		}
 		return nil
 	})
@@ -140,15 +144,18 @@ func message(t research.Trial) string {
 }
 
 // note is the verdict on a trial as people read it.
-func note(t research.Trial) string {
+func note(t research.Trial, rule research.ScoreRule) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", t.Status, t.Verdict.Reason)
+	if t.NearMiss(rule) {
+		fmt.Fprintf(&b, "near miss: %s\n", research.MarginList(t.Missed()))
+	}
 	if t.Measurement != nil {
 		if score, ok := t.Score(); ok {
 			fmt.Fprintf(&b, "score %s\n", number(&score))
 		}
 		for _, m := range t.Measurement.Margins {
-			fmt.Fprintf(&b, "%s %s, slack %s\n", m.Bound.Name, research.Quantity(m.Value, m.Bound.Unit), research.Quantity(m.Slack, m.Bound.Unit))
+			fmt.Fprintf(&b, "%s %s, %s\n", m.Bound.Name, research.Quantity(m.Value, m.Bound.Unit), m.By())
 		}
 	}
 	return b.String()

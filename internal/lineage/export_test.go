@@ -40,8 +40,41 @@ func writeAwkwardRun(t *testing.T) *lineage.Reader {
 	return store.Reader
 }
 
+var minimize = research.ScoreRule{Direction: research.Minimize}
+
+// missedBy is what an export must say of a near miss.
+func missedBy(t research.Trial) string {
+	if !t.NearMiss(minimize) {
+		return ""
+	}
+	return research.MarginList(t.Missed())
+}
+
+func slackCell(t research.Trial) string {
+	if t.Measurement == nil {
+		return ""
+	}
+	var cells []string
+	for _, m := range t.Measurement.Margins {
+		cells = append(cells, m.Bound.Name+"="+strconv.FormatFloat(m.Slack, 'f', -1, 64))
+	}
+	return strings.Join(cells, " ")
+}
+
+// wantNearMisses guards the tests of exports against a run that has none.
+func wantNearMisses(t *testing.T, r *lineage.Reader) {
+	t.Helper()
+	for _, trial := range must(r.Trials(lineage.Filter{Limit: 1000}))(t) {
+		if missedBy(trial) != "" {
+			return
+		}
+	}
+	t.Fatal("the run has no near miss")
+}
+
 func TestExportTSV(t *testing.T) {
 	r := writeAwkwardRun(t)
+	wantNearMisses(t, r)
 	var out bytes.Buffer
 	if err := r.ExportTSV(&out); err != nil {
 		t.Fatal(err)
@@ -51,7 +84,7 @@ func TestExportTSV(t *testing.T) {
 	rows := must(in.ReadAll())(t)
 	header := strings.Join(rows[0], " ")
 	if want := "exp_id timestamp specialist parent_exp baseline_exp domain hypothesis expected_delta status train_s delta_vs_best " +
-		"accuracy artifact_bytes final_loss accuracy_std train_s_std n_seeds total_s self_reported job_name snapshot_path notes"; header != want {
+		"accuracy artifact_bytes final_loss accuracy_std train_s_std n_seeds total_s margins near_miss self_reported job_name snapshot_path notes"; header != want {
 		t.Errorf("header\n%s, want\n%s", header, want)
 	}
 	if len(rows) != 1+must(r.Count())(t) {
@@ -70,6 +103,12 @@ func TestExportTSV(t *testing.T) {
 		score, ok := trial.Score()
 		if got, err := strconv.ParseFloat(cell["train_s"], 64); ok != (err == nil) || ok && got != score {
 			t.Errorf("trial %s: score %q, want %v", id, cell["train_s"], score)
+		}
+		if want := slackCell(trial); cell["margins"] != want {
+			t.Errorf("trial %s: margins %q, want %q", id, cell["margins"], want)
+		}
+		if want := missedBy(trial); cell["near_miss"] != want {
+			t.Errorf("trial %s: near miss %q, want %q", id, cell["near_miss"], want)
 		}
 		if (cell["self_reported"] == "final_loss") != ok {
 			t.Errorf("trial %s: self-reported %q", id, cell["self_reported"])
@@ -96,6 +135,9 @@ func TestExportJSONL(t *testing.T) {
 		}
 		if diff := gocmp.Diff(must(r.Trial(research.TrialID(n)))(t), got); diff != "" {
 			t.Errorf("line %d: %s", n+1, diff)
+		}
+		if marked := bytes.Contains(lines.Bytes(), []byte(`"near_miss":true`)); marked != got.NearMiss(minimize) {
+			t.Errorf("line %d: marked as a near miss: %v", n+1, marked)
 		}
 	}
 	if n != must(r.Count())(t) {
@@ -146,8 +188,18 @@ func TestExportGit(t *testing.T) {
 			t.Errorf("%s: time %s, want %s", tag, got, want)
 		}
 		if trial.Verdict != nil {
-			if note := run(nil, "notes", "--ref=verdicts", "show", tag); !strings.Contains(note, trial.Verdict.Reason) {
-				t.Errorf("%s: note %q lacks %q", tag, note, trial.Verdict.Reason)
+			note := run(nil, "notes", "--ref=verdicts", "show", tag)
+			wants := []string{trial.Verdict.Reason}
+			if miss := missedBy(trial); miss != "" {
+				wants = append(wants, "near miss: "+miss)
+			}
+			for _, m := range trial.Measurement.Margins {
+				wants = append(wants, m.By())
+			}
+			for _, want := range wants {
+				if !strings.Contains(note, want) {
+					t.Errorf("%s: note %q lacks %q", tag, note, want)
+				}
 			}
 		}
 	}

@@ -16,14 +16,15 @@ import (
 // ExportTSV writes one row for each trial in the shape of the results.tsv that auto-research runs
 // are published in: fixed columns, the score's metric and its difference to the incumbent, then
 // every other metric by name. Fields with tabs, quotes or line breaks are quoted, quotes doubled.
-// The column self_reported names the metrics of the row that the recipe itself printed.
+// The column margins has the slack of every limit and gate, negative beyond it; near_miss says by how
+// much one stopped a score that beat the incumbent. The column self_reported names the metrics of the row that the recipe itself printed.
 func (r *Reader) ExportTSV(w io.Writer) error {
 	return r.Snapshot(func(r *Reader) error {
 		reg, err := r.Registration()
 		if err != nil {
 			return err
 		}
-		table := tsvTable{score: reg.Score.Metric}
+		table := tsvTable{score: reg.Score}
 		if err := r.each(table.measure); err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func (r *Reader) ExportTSV(w io.Writer) error {
 
 // A tsvTable knows which columns the trials of a run need.
 type tsvTable struct {
-	score   string
+	score   research.ScoreRule
 	metrics []string // beside the score
 	spread  []string // those that some trial has for several seeds
 }
@@ -52,7 +53,7 @@ func (c *tsvTable) measure(t research.Trial) error {
 		return nil
 	}
 	for name, m := range t.Measurement.Metrics {
-		if name != c.score {
+		if name != c.score.Metric {
 			insert(&c.metrics, name)
 		}
 		if len(m.Seeds) > 1 {
@@ -70,12 +71,12 @@ func insert(names *[]string, name string) {
 }
 
 func (c *tsvTable) header() []string {
-	columns := []string{"exp_id", "timestamp", "specialist", "parent_exp", "baseline_exp", "domain", "hypothesis", "expected_delta", "status", c.score, "delta_vs_best"}
+	columns := []string{"exp_id", "timestamp", "specialist", "parent_exp", "baseline_exp", "domain", "hypothesis", "expected_delta", "status", c.score.Metric, "delta_vs_best"}
 	columns = append(columns, c.metrics...)
 	for _, name := range c.spread {
 		columns = append(columns, name+"_std")
 	}
-	return append(columns, "n_seeds", "total_s", "self_reported", "job_name", "snapshot_path", "notes")
+	return append(columns, "n_seeds", "total_s", "margins", "near_miss", "self_reported", "job_name", "snapshot_path", "notes")
 }
 
 func (c *tsvTable) row(t research.Trial) []string {
@@ -119,7 +120,23 @@ func (c *tsvTable) row(t research.Trial) []string {
 	if t.Measurement != nil {
 		seeds, wall = strconv.Itoa(len(m.Seeds)), strconv.FormatFloat(float64(m.Wall), 'f', 6, 64)
 	}
-	return append(row, seeds, wall, strings.Join(reported, " "), session, "tree:"+string(p.Tree), p.Notes)
+	return append(row, seeds, wall, marginCell(m.Margins), c.nearMissCell(t), strings.Join(reported, " "), session, "tree:"+string(p.Tree), p.Notes)
+}
+
+// marginCell is the slack of each bound, in the bound's unit: accuracy=-0.00044 artifact_bytes=10000.
+func marginCell(margins []research.Margin) string {
+	each := make([]string, len(margins))
+	for i, m := range margins {
+		each[i] = m.Bound.Name + "=" + number(&m.Slack)
+	}
+	return strings.Join(each, " ")
+}
+
+func (c *tsvTable) nearMissCell(t research.Trial) string {
+	if !t.NearMiss(c.score) {
+		return ""
+	}
+	return research.MarginList(t.Missed())
 }
 
 // number prints the shortest text that reads back as the same number.

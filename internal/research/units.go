@@ -105,6 +105,18 @@ func Quantity(v float64, unit string) string {
 	return Number(v) + " " + unit
 }
 
+// Amount is Quantity with bytes as a word. The mean of several measurements may have a part of a byte,
+// which says nothing beside many.
+func Amount(v float64, unit string) string {
+	if unit == "B" {
+		unit = "bytes"
+		if math.Abs(v) >= 100 {
+			v = math.Round(v)
+		}
+	}
+	return Quantity(v, unit)
+}
+
 func grouped(digits string) string {
 	sign := ""
 	if strings.HasPrefix(digits, "-") {

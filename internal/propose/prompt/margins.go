@@ -44,7 +44,7 @@ func moved(by float64, unit string) string {
 	if by > 0 {
 		sign = "+"
 	}
-	return sign + quantity(research.Significant(by, 4), unit)
+	return sign + research.Amount(research.Significant(by, 4), unit)
 }
 
 // known indexes every trial of a brief.

@@ -81,7 +81,7 @@ func nearMisses(b research.Brief, h research.History) string {
 			continue
 		}
 		var stops []string
-		for _, m := range Missed(t) {
+		for _, m := range t.Missed() {
 			stops = append(stops, Margin(m))
 		}
 		line := fmt.Sprintf("- %s %s %s", t.ID, statusWord(t.Status), t.Proposal.Role)
@@ -150,8 +150,8 @@ func banlist(b research.Brief, h research.History) string {
 		}
 		line := fmt.Sprintf("- %s %s", t.ID, t.Status)
 		switch d := difference(t); {
-		case t.Status != research.StatusDiscard && len(Missed(t)) > 0:
-			line += ", " + Margin(Missed(t)[0])
+		case t.Status != research.StatusDiscard && len(t.Missed()) > 0:
+			line += ", " + Margin(t.Missed()[0])
 		case t.Status != research.StatusDiscard:
 			if c := Crash(t.Measurement); c != nil {
 				line += ", " + shorten(c.Exception, 120)

@@ -10,18 +10,6 @@ import (
 	"mendel/internal/research"
 )
 
-// quantity prints a value with its unit, bytes as a word. The mean of several measurements may have
-// a part of a byte, which says nothing beside many.
-func quantity(v float64, unit string) string {
-	if unit == "B" {
-		unit = "bytes"
-		if math.Abs(v) >= 100 {
-			v = math.Round(v)
-		}
-	}
-	return research.Quantity(v, unit)
-}
-
 // signed prints a difference with its sign.
 func signed(v float64) string {
 	if v < 0 {
@@ -33,10 +21,10 @@ func signed(v float64) string {
 // Bound says what a limit or gate asks for: "artifact_bytes at most 64,000 bytes".
 func Bound(b research.Bound) string {
 	if b.Max != nil {
-		return b.Name + " at most " + quantity(*b.Max, b.Unit)
+		return b.Name + " at most " + research.Amount(*b.Max, b.Unit)
 	}
 	if b.Min != nil {
-		return b.Name + " at least " + quantity(*b.Min, b.Unit)
+		return b.Name + " at least " + research.Amount(*b.Min, b.Unit)
 	}
 	return b.Name
 }
@@ -58,25 +46,11 @@ func Margin(m research.Margin) string {
 		m.Slack, m.Value = research.Significant(m.Slack, 4), research.Significant(m.Value, 4)
 	}
 	if m.AtLeast {
-		return fmt.Sprintf("at least %s over %s (stopped at %s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), m.Bound.Name,
-			quantity(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
+		return fmt.Sprintf("at least %s over %s (stopped at %s, %s)", research.Amount(math.Abs(m.Slack), m.Bound.Unit), m.Bound.Name,
+			research.Amount(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
 	}
-	return fmt.Sprintf("%s %s %s (%s, %s)", quantity(math.Abs(m.Slack), m.Bound.Unit), side, m.Bound.Name,
-		quantity(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
-}
-
-// Missed lists the bounds that a trial did not hold.
-func Missed(t research.Trial) []research.Margin {
-	if t.Measurement == nil {
-		return nil
-	}
-	var missed []research.Margin
-	for _, m := range t.Measurement.Margins {
-		if !m.Holds() {
-			missed = append(missed, m)
-		}
-	}
-	return missed
+	return fmt.Sprintf("%s %s %s (%s, %s)", research.Amount(math.Abs(m.Slack), m.Bound.Unit), side, m.Bound.Name,
+		research.Amount(m.Value, m.Bound.Unit), strings.TrimPrefix(Bound(m.Bound), m.Bound.Name+" "))
 }
 
 // Crash is what a specialist may know of a trial's crash. What a process printed that had seen
@@ -114,7 +88,7 @@ func line(t research.Trial, score research.ScoreRule, most int) string {
 			fmt.Fprintf(&b, " (%s against %s)", signed(*d), t.Verdict.Against)
 		}
 	}
-	if missed := Missed(t); len(missed) > 0 {
+	if missed := t.Missed(); len(missed) > 0 {
 		fmt.Fprintf(&b, " [%s]", Margin(missed[0]))
 	}
 	if t.Proposal.Role != "" {

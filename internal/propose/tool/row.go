@@ -27,7 +27,7 @@ type Row struct {
 }
 
 func rowOf(t research.Trial, score research.ScoreRule) Row {
-	row := Row{Trial: t.ID, Status: t.Status, NearMiss: nearMiss(t, score)}
+	row := Row{Trial: t.ID, Status: t.Status, NearMiss: t.NearMiss(score)}
 	if t.Verdict != nil {
 		row.Delta, row.Reason = t.Verdict.Difference, t.Verdict.Reason
 	}
@@ -69,13 +69,6 @@ func fits(row Row) bool {
 
 func aborted(t research.Trial) bool { return t.Status == research.Status(research.Aborted) }
 
-// nearMiss says whether a bound alone kept a trial from beating the incumbent of its time.
-func nearMiss(t research.Trial, score research.ScoreRule) bool {
-	v, ok := t.Score()
-	return ok && t.Status.Stopped() && t.Verdict != nil && t.Verdict.Reference != nil &&
-		score.Direction.Better(v, *t.Verdict.Reference)
-}
-
 // describe writes a judged trial for whoever may read it.
 func describe(t research.Trial, score research.ScoreRule) string {
 	var b strings.Builder
@@ -115,7 +108,7 @@ func describe(t research.Trial, score research.ScoreRule) string {
 	}
 	if row.NearMiss {
 		var stops []string
-		for _, m := range prompt.Missed(t) {
+		for _, m := range t.Missed() {
 			stops = append(stops, prompt.Margin(m))
 		}
 		fmt.Fprintf(&b, "Near miss: its score beats %s; it was stopped only by %s. An edit that gives back that much and keeps the rest is a concrete next step.\n",

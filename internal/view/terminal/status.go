@@ -30,8 +30,9 @@ func WriteStatus(w io.Writer, o Overview, now time.Time, s Style) {
 	}
 	if len(o.NearMisses) > 0 {
 		fmt.Fprintf(w, "\nnear misses: they beat %s, and a limit or gate stopped them\n", o.Incumbent.ID)
+		best, _ := o.Incumbent.Score()
 		for _, t := range o.NearMisses {
-			fmt.Fprintln(w, "  "+VerdictLine(t, o.Score, s))
+			fmt.Fprintln(w, "  "+nearMissLine(t, best, o.Score, s))
 		}
 	}
 	if len(o.Recent) > 0 {
@@ -54,6 +55,9 @@ func headLines(o Overview, now time.Time, s Style) []string {
 		lines = append(lines, "  "+o.noIncumbent(s))
 	} else {
 		lines = append(lines, "  "+scoreLine(o, s))
+		if m := o.Incumbent.Measurement; m != nil && len(m.Margins) > 0 {
+			lines = append(lines, "  margins      "+research.MarginList(m.Margins))
+		}
 		if curve := Curve(o.Best, research.TrialID(o.Trials), 48); curve != "" && len(o.Best) > 1 {
 			lines = append(lines, fmt.Sprintf("  best so far  %s", s.Good(curve)))
 		}

@@ -103,8 +103,11 @@ func TestGolden(t *testing.T) {
 	WriteTrial(&shown, trial(60, research.Status(research.Disqualified), 25.0, -0.45), overviewOf(), plain)
 	golden(t, "trial", strings.ReplaceAll(shown.String(), noon.Local().Format(time.DateTime), "<when>"))
 	trials := []research.Trial{trial(0, research.StatusBaseline, 26.356, 0), trial(1, research.StatusKeep, 26, -0.3),
-		trial(2, research.StatusDiscard, 27, 1), trial(3, research.Status(research.Crash), 0, 0)}
+		trial(2, research.StatusDiscard, 27, 1), trial(3, research.Status(research.Crash), 0, 0),
+		trial(4, research.Status(research.SizeBlocked), 25, -1), trial(5, research.Status(research.Disqualified), 27, 1)}
 	trials[2].Proposal.Parent, trials[3].Proposal.Parent, trials[3].Measurement = 1, 0, nil
+	trials[4].Proposal.Parent, trials[5].Proposal.Parent = 1, 1
+	trials[4].Measurement.Margins = []research.Margin{research.MarginOf(size, 16_002_056), research.MarginOf(gate, 0.97)}
 	WriteTree(&tree, trials, map[research.TrialID]bool{0: true, 1: true}, seconds, plain)
 	golden(t, "tree", tree.String())
 }
@@ -139,10 +142,10 @@ func TestMarginText(t *testing.T) {
 	killed := research.MarginOf(research.Bound{Name: "train", Unit: "s", Max: ptr(600.0)}, 605)
 	killed.AtLeast = true
 	for want, m := range map[string]research.Margin{
-		"artifact_bytes: 16,002,056 B (≤ 16,000,000 B), 2,056 B over": research.MarginOf(size, 16_002_056),
+		"artifact_bytes: 16,002,056 B (≤ 16,000,000 B), 2,056 bytes over": research.MarginOf(size, 16_002_056),
 		"accuracy: 0.95956 (≥ 0.96), 0.00044 short":                   research.MarginOf(gate, 0.95956),
 		"accuracy: 0.97 (≥ 0.96), 0.01 to spare":                      research.MarginOf(gate, 0.97),
-		"train: killed at 605 s (≤ 600 s)":                            killed,
+		"train: killed at 605 s (≤ 600 s), at least 5 s over":                            killed,
 	} {
 		if got := MarginText(m); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -35,6 +35,9 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 		if v, ok := t.Score(); ok {
 			value = research.Quantity(v, score.Unit)
 		}
+		if t.NearMiss(score) {
+			value += "  near miss: " + research.MarginList(t.Missed())
+		}
 		line := fmt.Sprintf("%s%s %s %s  %s  %s  ", branch, mark, s.Strong(t.ID.String()), s.Status(t.Status, 0), t.Proposal.Role, value)
 		fmt.Fprintln(w, s.Faint(prefix)+line+s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-len(prefix)-50, 24))))
 		kids := children[t.ID]

@@ -26,7 +26,23 @@ func VerdictLine(t research.Trial, score research.ScoreRule, s Style) string {
 	if t.Verdict != nil && t.Status != research.StatusKeep && t.Status != research.StatusDiscard && t.Status != research.StatusBaseline {
 		text = t.Verdict.Reason
 	}
+	if missed := research.MarginList(t.Missed()); missed != "" && t.Status.Stopped() {
+		text = missed
+		if t.NearMiss(score) {
+			text += ", a near miss"
+		}
+	}
 	return head + clip(text, max(s.Width-plain, 24))
+}
+
+// nearMissLine is a near miss on one line: how much better it is than the incumbent, and what it
+// missed by, which is never cut.
+func nearMissLine(t research.Trial, best float64, score research.ScoreRule, s Style) string {
+	v, _ := t.Score()
+	line := fmt.Sprintf("%s  %-9s %14s  %12s  ", s.Strong(t.ID.String()), clip(t.Proposal.Role, 9), research.Quantity(v, score.Unit), signed(v-best, score.Unit))
+	missed := research.MarginList(t.Missed())
+	plain := 3 + 2 + 9 + 1 + 14 + 2 + 12 + 2 + len(missed) + 2
+	return line + missed + "  " + s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-plain, 24)))
 }
 
 // difference shows how a score stands to the incumbent's, signed.
@@ -55,16 +71,10 @@ func MarginText(m research.Margin) string {
 		bound = "≥ " + research.Quantity(*m.Bound.Min, m.Bound.Unit)
 	}
 	value := research.Quantity(m.Value, m.Bound.Unit)
-	switch {
-	case m.AtLeast:
-		return fmt.Sprintf("%s: killed at %s (%s)", m.Bound.Name, value, bound)
-	case m.Slack >= 0:
-		return fmt.Sprintf("%s: %s (%s), %s to spare", m.Bound.Name, value, bound, research.Quantity(m.Slack, m.Bound.Unit))
-	case m.Bound.Min != nil:
-		return fmt.Sprintf("%s: %s (%s), %s short", m.Bound.Name, value, bound, research.Quantity(-m.Slack, m.Bound.Unit))
-	default:
-		return fmt.Sprintf("%s: %s (%s), %s over", m.Bound.Name, value, bound, research.Quantity(-m.Slack, m.Bound.Unit))
+	if m.AtLeast {
+		return fmt.Sprintf("%s: killed at %s (%s), %s", m.Bound.Name, value, bound, m.By())
 	}
+	return fmt.Sprintf("%s: %s (%s), %s", m.Bound.Name, value, bound, m.By())
 }
 
 // WriteTrial explains one trial, the verdict's reason first.
