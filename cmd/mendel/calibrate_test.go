@@ -36,7 +36,7 @@ func TestACalibrationGoesOn(t *testing.T) {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
 	}
 	before := measured()
-	for _, want := range []string{"of 3 measurements are made and kept", "mendel calibrate slow --seeds 3"} {
+	for _, want := range []string{"of 3 measurements are made and kept", "mendel calibrate slow --seeds 3 --parallel 1"} {
 		if !strings.Contains(l.output.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, l.output)
 		}

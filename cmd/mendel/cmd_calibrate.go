@@ -24,6 +24,7 @@ type calibrateFlags struct {
 	again       bool
 	parallel    int
 	site        string
+	recipe      string
 	unsandboxed bool
 	asJSON      bool
 }
@@ -54,6 +55,7 @@ Ctrl-C keeps what was measured; the same command goes on with it.`,
 	flags.BoolVar(&f.again, "again", false, "measure anew, also where a record holds")
 	flags.IntVar(&f.parallel, "parallel", 0, "trials at a time, as the runs will have it (default: as many as the task's resources fit)")
 	flags.StringVar(&f.site, "site", "", "what differs on this machine (default: <task>.site.yaml beside the task, or the user's)")
+	bindRecipe(c, &f.recipe)
 	flags.BoolVar(&f.unsandboxed, "allow-unsandboxed", false, "measure below the sandbox level that the task asks for")
 	flags.BoolVar(&f.asJSON, "json", false, "print the record as JSON, and progress on standard error")
 	return c
@@ -63,7 +65,7 @@ func calibrate(c *cobra.Command, f calibrateFlags, name string) error {
 	if f.seeds < 2 {
 		return research.Hinted(usageError{fmt.Errorf("--seeds %d: one measurement has no spread", f.seeds)}, "--seeds 10")
 	}
-	t, err := loadTask(name)
+	t, err := openTask(c.Context(), name, f.recipe, f.site)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func calibrate(c *cobra.Command, f calibrateFlags, name string) error {
 		return err
 	}
 	defer release()
-	goOn := fmt.Sprintf("go on with: %s calibrate %s --seeds %d", me(), name, f.seeds)
+	goOn := "the same command goes on: " + f.typed(name)
 	r, err := measureBaseline(c.Context(), progress, dir, store, t, bench)
 	if err != nil {
 		return errors.Join(research.Hinted(err, hintOr(err, "what was measured is safe; "+goOn)), store.Close())
@@ -110,6 +112,24 @@ func calibrate(c *cobra.Command, f calibrateFlags, name string) error {
 	}
 	r.Dir = dir
 	return showCalibration(*r, f.asJSON)
+}
+
+// typed is the command line that goes on with a calibration.
+func (f calibrateFlags) typed(name string) string {
+	line := fmt.Sprintf("%s calibrate %s --seeds %d", me(), name, f.seeds)
+	if f.parallel > 0 {
+		line += fmt.Sprintf(" --parallel %d", f.parallel)
+	}
+	if f.site != "" {
+		line += " --site " + f.site
+	}
+	if f.recipe != "" {
+		line += " --recipe " + f.recipe
+	}
+	if f.unsandboxed {
+		line += " --allow-unsandboxed"
+	}
+	return line
 }
 
 // openCalibration goes on with a calibration that was not finished, or registers a new one.

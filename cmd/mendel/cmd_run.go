@@ -64,6 +64,9 @@ begin no new work and let running trials finish; a second Ctrl-C kills them. Not
 measured is lost, and --resume goes on: without new budgets under the old ones, with them under
 the new.
 
+The starting recipe is measured several times first, so that it is known which differences are
+noise; once where ` + "`mendel calibrate`" + ` has a record for this very machine.
+
 --proposer says who the specialists are: mutate, which needs no key, language models, coding
 agents, or you. Keys are read from ANTHROPIC_API_KEY, OPENAI_API_KEY and GEMINI_API_KEY. --usd and
 --tokens are hard: a call that could pass them is not made.`,

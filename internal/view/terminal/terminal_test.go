@@ -143,9 +143,9 @@ func TestMarginText(t *testing.T) {
 	killed.AtLeast = true
 	for want, m := range map[string]research.Margin{
 		"artifact_bytes: 16,002,056 B (≤ 16,000,000 B), 2,056 bytes over": research.MarginOf(size, 16_002_056),
-		"accuracy: 0.95956 (≥ 0.96), 0.00044 short":                   research.MarginOf(gate, 0.95956),
-		"accuracy: 0.97 (≥ 0.96), 0.01 to spare":                      research.MarginOf(gate, 0.97),
-		"train: killed at 605 s (≤ 600 s), at least 5 s over":                            killed,
+		"accuracy: 0.95956 (≥ 0.96), 0.00044 short":                       research.MarginOf(gate, 0.95956),
+		"accuracy: 0.97 (≥ 0.96), 0.01 to spare":                          research.MarginOf(gate, 0.97),
+		"train: killed at 605 s (≤ 600 s), at least 5 s over":             killed,
 	} {
 		if got := MarginText(m); got != want {
 			t.Errorf("got %q, want %q", got, want)
