@@ -51,6 +51,11 @@ var shapes = map[string]struct {
 		better: edits{"DROPOUT = 0.05", "DROPOUT = 0.0", "CONTEXT = 96  #", "CONTEXT = 64  #"}, worse: edits{"BATCH_SIZE = 16", "BATCH_SIZE = 64"},
 		quick: edits{"TRAIN_SECONDS = 16.0", "TRAIN_SECONDS = 0.0"}, large: edits{"LAYERS = 2", "LAYERS = 6"}, affords: stopped,
 	},
+	"nanochat-cpu": {
+		better: edits{"LEARNING_RATE = 0.003", "LEARNING_RATE = 0.01", "INIT_STD = 0.02", "INIT_STD = 0.1"},
+		worse:  edits{"LEARNING_RATE = 0.003", "LEARNING_RATE = 0.0001"},
+		quick:  edits{"TRAIN_SECONDS = 21.0", "TRAIN_SECONDS = 0.0"}, large: edits{"WIDTH = 32", "WIDTH = 128"}, affords: stopped,
+	},
 	"packing": {
 		better: edits{"GROW_ROUNDS = 0", "GROW_ROUNDS = 1"}, worse: edits{"LEARNING_RATE = 0.003", "LEARNING_RATE = 0.001"},
 		missed: edits{"save(checked(search(RESTARTS, STEPS)))", "save(search(RESTARTS, STEPS) * [1, 1, 1.25])"},
