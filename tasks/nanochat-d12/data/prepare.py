@@ -4,7 +4,8 @@
 
 reads the tokenizer, the training shards and CORE's eval bundle, and writes
 
-    OUT/base      what recipes see: tokenizer, shards, and a practice bundle in the bundle's own format
+    OUT/base      what training sees: tokenizer, shards, and a practice bundle in the bundle's own format
+    OUT/tokenizer what the model that answers sees
     OUT/search    the questions of every trial, as tokens: for the evaluator
     OUT/certify   other questions of the same kinds: for certificates
 
@@ -205,10 +206,9 @@ def main():
         return
     parts = {file: split(all_lines) for file, all_lines in lines.items()}
     of = lambda name: {file: part[name] for file, part in parts.items()}
-    base = os.path.join(args.out, "base")
-    for name in ("tokenizer", "base_data_climbmix"):
-        link_tree(os.path.join(args.base, name), os.path.join(base, name))
-    write_bundle(os.path.join(base, "eval_bundle"), bundle, tasks, of("practice"))
+    for place, name in (("base", "tokenizer"), ("base", "base_data_climbmix"), ("tokenizer", "tokenizer")):
+        link_tree(os.path.join(args.base, name), os.path.join(args.out, place, name))
+    write_bundle(os.path.join(args.out, "base", "eval_bundle"), bundle, tasks, of("practice"))
     for name in ("search", "certify"):
         write_questions(os.path.join(args.out, name), questions(tasks, of(name), of("practice"), encode))
 
