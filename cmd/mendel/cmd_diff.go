@@ -87,6 +87,9 @@ func diffTrees(r *lineage.Reader, from, to research.Trial) (string, error) {
 }
 
 func filesOf(r *lineage.Reader, t research.Trial) (map[string]string, error) {
+	if t.Proposal.Tree == "" {
+		return nil, research.Hinted(fmt.Errorf("trial %s was imported: its record has no files to compare", t.ID), fmt.Sprintf("`mendel show %s` has its hypothesis", t.ID))
+	}
 	tree, err := r.Tree(t.Proposal.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("tree of %s: %w", t.ID, err)

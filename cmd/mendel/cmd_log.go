@@ -30,6 +30,9 @@ func logCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if t.Proposal.Tree == "" {
+				return research.Hinted(fmt.Errorf("trial %s was imported: its record has no output of its phases", t.ID), fmt.Sprintf("`mendel show %s` has what it says", t.ID))
+			}
 			measurements, err := r.Measurements(t.ID)
 			if err != nil {
 				return err

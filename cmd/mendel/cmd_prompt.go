@@ -35,6 +35,9 @@ It is a view of the record: nothing is opened, asked or spent.`,
 			if err != nil {
 				return err
 			}
+			if err := reg.Remeasurable(); err != nil {
+				return err
+			}
 			i := slices.IndexFunc(reg.Agents, func(a research.Agent) bool { return a.Name == args[0] || a.Role == args[0] })
 			if i < 0 {
 				names := make([]string, len(reg.Agents))

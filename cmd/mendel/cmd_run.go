@@ -316,6 +316,9 @@ func changedBudgets(c *cobra.Command, store *lineage.Store, now, typed research.
 
 // registeredTask loads the task of a run, and refuses it when it is not the same any more.
 func registeredTask(reg research.Registration) (*taskPackage, error) {
+	if err := reg.Remeasurable(); err != nil {
+		return nil, err
+	}
 	t, err := loadTask(reg.Task.Dir)
 	if err != nil {
 		return nil, err

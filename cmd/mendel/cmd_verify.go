@@ -20,7 +20,8 @@ func verifyCommand() *cobra.Command {
 		Short: "Recompute the chain, the tables and every verdict of a run",
 		Long: `Recomputes a run's hash chain, its stored contents, the tables projected from its events and
 every verdict, and names what does not fit. With --head, the head that the end of the run
-printed, a file that was cut short or rewritten as a whole shows too.`,
+printed, a file that was cut short or rewritten as a whole shows too. The scores and verdicts of
+an imported run are its record's: of those, only the differences are recomputed.`,
 		Args: between(0, 1, "at most one directory or run file"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, err := chosenRun(append(args, state)...)
@@ -59,8 +60,12 @@ printed, a file that was cut short or rewritten as a whole shows too.`,
 func writeReport(report lineage.Report) {
 	if len(report.Findings) == 0 {
 		s := terminal.StyleFor(os.Stdout)
-		fmt.Printf("%s: %s: %d events, %d trials, %d stored contents, every verdict recomputed\nhead %s\n",
-			report.Path, s.Good("intact"), report.Events, report.Trials, report.Blobs, report.Head)
+		verdicts := "every verdict recomputed"
+		if report.Imported > 0 {
+			verdicts = "imported: scores and verdicts stand as the record has them, the differences recomputed"
+		}
+		fmt.Printf("%s: %s: %d events, %d trials, %d stored contents, %s\nhead %s\n",
+			report.Path, s.Good("intact"), report.Events, report.Trials, report.Blobs, verdicts, report.Head)
 		return
 	}
 	s := terminal.StyleFor(os.Stderr)

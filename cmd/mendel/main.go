@@ -133,8 +133,8 @@ understood · 130 interrupted; the run can be resumed.`,
 		}
 	}
 	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand())
-	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), promptCommand())
-	add("keep", verifyCommand(), copyCommand(), exportCommand())
+	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), analyzeCommand(), promptCommand())
+	add("keep", verifyCommand(), copyCommand(), exportCommand(), importCommand())
 	add("task", taskCommand(), calibrateCommand(), doctorCommand(), versionCommand())
 	root.AddCommand(runnerCommand())
 	return root

@@ -222,6 +222,9 @@ func (c hiring) replay(dir string) (*replay.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := reg.Remeasurable(); err != nil {
+		return nil, err
+	}
 	if reg.BaselineTree != c.baseline {
 		return nil, research.Hinted(fmt.Errorf("%s began with another recipe (%s) than this task has (%s)", dir, reg.BaselineTree.Short(), c.baseline.Short()),
 			"replay it on the task as it was: "+reg.Task.Dir)

@@ -149,6 +149,8 @@ func decode(kind research.FactKind, payload string) (research.Fact, error) {
 		return decodeAs[research.Judged](payload)
 	case research.KindStopped:
 		return decodeAs[research.Stopped](payload)
+	case research.KindTrialImported:
+		return decodeAs[research.TrialImported](payload)
 	}
 	return nil, fmt.Errorf("%q is not a kind of fact that this program knows", kind)
 }

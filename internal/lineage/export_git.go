@@ -15,7 +15,7 @@ import (
 // the search, and `git diff trial/003 trial/007` two of its trials.
 func (r *Reader) ExportGit(w io.Writer) error {
 	return r.Snapshot(func(r *Reader) error {
-		g := gitStream{w: bufio.NewWriter(w), r: r, blobs: map[research.Hash]int{}}
+		g := gitStream{w: bufio.NewWriter(w), r: r, blobs: map[research.Hash]int{}, given: map[research.TrialID]bool{}}
 		g.printf("feature done\n")
 		if err := r.each(g.trial); err != nil {
 			return err
@@ -38,7 +38,7 @@ type gitStream struct {
 	r     *Reader
 	blobs map[research.Hash]int
 	last  research.Trial
-	any   bool
+	given map[research.TrialID]bool // commits written so far
 }
 
 const firstBlob = 1 << 30
@@ -51,7 +51,7 @@ func (g *gitStream) data(text string) { g.printf("data %d\n%s\n", len(text), tex
 func commitMark(id research.TrialID) int { return int(id) + 1 }
 
 func (g *gitStream) trial(t research.Trial) error {
-	files, err := g.r.Manifest(t.Proposal.Tree)
+	files, err := g.files(t)
 	if err != nil {
 		return fmt.Errorf("trial %s: %w", t.ID, err)
 	}
@@ -60,14 +60,14 @@ func (g *gitStream) trial(t research.Trial) error {
 			return fmt.Errorf("trial %s: %s: %w", t.ID, f.Path, err)
 		}
 	}
-	g.any, g.last = true, t
 	who := fmt.Sprintf("%s <%s@mendel>", gitName(t.Proposal.Role), gitName(t.Proposal.Role))
-	when := fmt.Sprintf("%d +0000", t.SubmittedAt.Unix())
+	when := fmt.Sprintf("%d +0000", gitTime(t))
 	g.printf("commit refs/tags/trial/%s\nmark :%d\nauthor %s %s\ncommitter %s %s\n", t.ID, commitMark(t.ID), who, when, who, when)
 	g.data(message(t))
-	if t.ID != research.Baseline {
+	if t.ID != research.Baseline && g.given[t.Proposal.Parent] { // an imported record may lack its baseline
 		g.printf("from :%d\n", commitMark(t.Proposal.Parent))
 	}
+	g.given[t.ID], g.last = true, t
 	g.printf("deleteall\n")
 	for _, f := range files {
 		g.printf("M 100%03o :%d %s\n", f.Mode&0o777, g.blobs[f.Hash], gitPath(f.Path))
@@ -75,6 +75,17 @@ func (g *gitStream) trial(t research.Trial) error {
 	g.printf("\n")
 	return nil
 }
+
+// files are those of a trial; an imported one has none, and its commit an empty tree.
+func (g *gitStream) files(t research.Trial) ([]research.TreeFile, error) {
+	if t.Proposal.Tree == "" {
+		return nil, nil
+	}
+	return g.r.Manifest(t.Proposal.Tree)
+}
+
+// gitTime is when a trial was submitted, 1970 where an imported record does not say it.
+func gitTime(t research.Trial) int64 { return max(0, t.SubmittedAt.Unix()) }
 
 func (g *gitStream) blob(hash research.Hash) error {
 	if _, written := g.blobs[hash]; written {
@@ -93,14 +104,14 @@ func (g *gitStream) blob(hash research.Hash) error {
 
 // notes is one commit that holds all verdicts.
 func (g *gitStream) notes() error {
-	if !g.any {
+	if len(g.given) == 0 {
 		return nil
 	}
 	reg, err := g.r.Registration()
 	if err != nil {
 		return err
 	}
-	g.printf("commit refs/notes/verdicts\ncommitter mendel <mendel@mendel> %d +0000\n", g.last.SubmittedAt.Unix())
+	g.printf("commit refs/notes/verdicts\ncommitter mendel <mendel@mendel> %d +0000\n", gitTime(g.last))
 	g.data("verdicts")
 	err = g.r.each(func(t research.Trial) error {
 		if t.Verdict != nil {
@@ -114,12 +125,15 @@ func (g *gitStream) notes() error {
 }
 
 func (g *gitStream) main() error {
-	if !g.any {
+	if len(g.given) == 0 {
 		return nil
 	}
 	best, _, err := g.r.Incumbent()
 	if err != nil {
 		return err
+	}
+	if !g.given[best.ID] {
+		best = g.last // an imported record without any score
 	}
 	g.printf("reset refs/heads/main\nfrom :%d\n\n", commitMark(best.ID))
 	return nil

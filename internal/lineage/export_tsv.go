@@ -15,9 +15,10 @@ import (
 
 // ExportTSV writes one row for each trial in the shape of the results.tsv that auto-research runs
 // are published in: fixed columns, the score's metric and its difference to the incumbent, then
-// every other metric by name. Fields with tabs, quotes or line breaks are quoted, quotes doubled.
-// The column margins has the slack of every limit and gate, negative beyond it; near_miss says by how
-// much one stopped a score that beat the incumbent. The column self_reported names the metrics of the row that the recipe itself printed.
+// every other metric by name. The time is that of the verdict, of a pending trial that of its submission.
+// Fields with tabs, quotes or line breaks are quoted, quotes doubled. The column margins has the slack of
+// every limit and gate, negative beyond it; near_miss says by how much one stopped a score that beat the
+// incumbent. The column self_reported names the metrics of the row that the recipe itself printed.
 func (r *Reader) ExportTSV(w io.Writer) error {
 	return r.Snapshot(func(r *Reader) error {
 		reg, err := r.Registration()
@@ -53,7 +54,7 @@ func (c *tsvTable) measure(t research.Trial) error {
 		return nil
 	}
 	for name, m := range t.Measurement.Metrics {
-		if name != c.score.Metric {
+		if name != c.score.Metric && name != seedsColumn {
 			insert(&c.metrics, name)
 		}
 		if len(m.Seeds) > 1 {
@@ -76,7 +77,7 @@ func (c *tsvTable) header() []string {
 	for _, name := range c.spread {
 		columns = append(columns, name+"_std")
 	}
-	return append(columns, "n_seeds", "total_s", "margins", "near_miss", "self_reported", "job_name", "snapshot_path", "notes")
+	return append(columns, seedsColumn, "total_s", "margins", "near_miss", "self_reported", "job_name", "snapshot_path", "notes")
 }
 
 func (c *tsvTable) row(t research.Trial) []string {
@@ -85,10 +86,17 @@ func (c *tsvTable) row(t research.Trial) []string {
 	if t.ID != research.Baseline {
 		parent, incumbent = p.Parent.String(), p.Incumbent.String()
 	}
+	recorded, tree := t.EndedAt, ""
+	if recorded.IsZero() {
+		recorded = t.SubmittedAt
+	}
+	if p.Tree != "" {
+		tree = "tree:" + string(p.Tree)
+	}
 	if p.Session != 0 {
 		session = "session-" + strconv.Itoa(int(p.Session))
 	}
-	row := []string{t.ID.String(), t.SubmittedAt.Format(time.RFC3339), p.Role, parent, incumbent, p.Role, p.Hypothesis, number(p.Expected), string(t.Status)}
+	row := []string{t.ID.String(), timestamp(recorded), p.Role, parent, incumbent, p.Role, p.Hypothesis, number(p.Expected), string(t.Status)}
 	m := research.Measurement{}
 	if t.Measurement != nil {
 		m = *t.Measurement
@@ -120,7 +128,16 @@ func (c *tsvTable) row(t research.Trial) []string {
 	if t.Measurement != nil {
 		seeds, wall = strconv.Itoa(len(m.Seeds)), strconv.FormatFloat(float64(m.Wall), 'f', 6, 64)
 	}
-	return append(row, seeds, wall, marginCell(m.Margins), c.nearMissCell(t), strings.Join(reported, " "), session, "tree:"+string(p.Tree), p.Notes)
+	if p.Tree == "" { // an imported record may count its seeds without naming them, and may have no time
+		seeds = ""
+		if n, ok := m.Metrics[seedsColumn]; ok {
+			seeds = number(&n.Value)
+		}
+		if m.Wall == 0 {
+			wall = ""
+		}
+	}
+	return append(row, seeds, wall, marginCell(m.Margins), c.nearMissCell(t), strings.Join(reported, " "), session, tree, p.Notes)
 }
 
 // marginCell is the slack of each bound, in the bound's unit: accuracy=-0.00044 artifact_bytes=10000.
@@ -137,6 +154,17 @@ func (c *tsvTable) nearMissCell(t research.Trial) string {
 		return ""
 	}
 	return research.MarginList(t.Missed())
+}
+
+// seedsColumn says how many seeds a measurement has.
+const seedsColumn = "n_seeds"
+
+// timestamp is empty for a time that an imported record does not say.
+func timestamp(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format(time.RFC3339)
 }
 
 // number prints the shortest text that reads back as the same number.

@@ -42,31 +42,37 @@ func Create(dir string, reg research.Registration, blobs ...Blob) (*Store, error
 	if reg.VerdictVersion != research.VerdictVersion {
 		return nil, fmt.Errorf("register run: verdict arithmetic %d is not the one of this program (%d)", reg.VerdictVersion, research.VerdictVersion)
 	}
-	path := filepath.Join(dir, FileName)
-	if _, err := os.Lstat(path); err == nil {
-		return nil, research.Hinted(fmt.Errorf("%s: %w", path, fs.ErrExist), "a run is never overwritten: choose another directory, or continue this one with `mendel run --resume`")
-	}
-	if err := checkDirectory(dir); err != nil {
-		return nil, err
-	}
-	draft := path + ".new"
-	if err := removeDatabase(draft); err != nil {
-		return nil, err
-	}
-	if err := createDraft(draft, reg, blobs); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), removeDatabase(draft))
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return nil, err
-	}
-	if err := syncDirectory(dir); err != nil {
+	nothing := func(*Store) error { return nil }
+	if err := create(dir, func(path string) error { return createDraft(path, reg, blobs, nothing) }); err != nil {
 		return nil, err
 	}
 	return Open(dir)
 }
 
-// createDraft writes a complete run file with one event and closes it.
-func createDraft(path string, reg research.Registration, blobs []Blob) error {
+// create has a run file drafted beside its place, and then put there.
+func create(dir string, write func(path string) error) error {
+	path := filepath.Join(dir, FileName)
+	if _, err := os.Lstat(path); err == nil {
+		return research.Hinted(fmt.Errorf("%s: %w", path, fs.ErrExist), "a run is never overwritten: choose another directory, or continue this one with `mendel run --resume`")
+	}
+	if err := checkDirectory(dir); err != nil {
+		return err
+	}
+	draft := path + ".new"
+	if err := removeDatabase(draft); err != nil {
+		return err
+	}
+	if err := write(draft); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", path, err), removeDatabase(draft))
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+// createDraft writes a complete run file, with its registration and what more gives, and closes it.
+func createDraft(path string, reg research.Registration, blobs []Blob, more func(*Store) error) error {
 	db, err := openDatabase(path, writing)
 	if err != nil {
 		return err
@@ -80,8 +86,10 @@ func createDraft(path string, reg research.Registration, blobs []Blob) error {
 		if err := createSchema(writer); err != nil {
 			return err
 		}
-		_, err := s.write(time.Now(), research.Registered{Registration: reg}, blobs)
-		return err
+		if _, err := s.write(time.Now(), research.Registered{Registration: reg}, blobs); err != nil {
+			return err
+		}
+		return more(s)
 	})
 	return errors.Join(err, s.closeWriter())
 }

@@ -26,6 +26,11 @@ func (p *projector) apply(e research.Event) error {
 		p.reg = registered.Registration
 		return newState(registered.Registration, e.At).insert(p.s)
 	}
+	if imported, ok := e.Fact.(research.TrialImported); ok != (p.reg.Imported != nil) {
+		return misfit(e.Fact, "an imported run has imported trials and nothing else, and no other run has any")
+	} else if ok {
+		return p.imported(e, imported)
+	}
 	st, err := readState(p.s)
 	if err != nil {
 		return err

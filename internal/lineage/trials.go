@@ -115,7 +115,7 @@ func scanTrial(row scanner) (r trialRow, err error) {
 	}
 	t.Proposal.Parent = research.TrialID(parent.Int64)
 	var submittedErr, startedErr, endedErr error
-	t.SubmittedAt, submittedErr = parseTime(submitted)
+	t.SubmittedAt, submittedErr = parseOptionalTime(submitted) // an imported record may not say it
 	t.StartedAt, startedErr = parseOptionalTime(started)
 	t.EndedAt, endedErr = parseOptionalTime(ended)
 	return r, errors.Join(submittedErr, startedErr, endedErr)

@@ -40,8 +40,11 @@ type Report struct {
 	Head   Head
 	Events int64
 	Trials int
-	Blobs  int
-	Bytes  int64 // of the blobs' contents
+	// Imported is how many trials stand with the scores and verdicts of the record that they were
+	// imported from: of those, only what follows from them was recomputed.
+	Imported int `json:",omitempty"`
+	Blobs    int
+	Bytes    int64 // of the blobs' contents
 	// Findings is empty for an intact file. The first is the one to show.
 	Findings []Finding
 	Omitted  int // findings beyond the first maxFindings
@@ -255,8 +258,12 @@ func (v *verification) event(p *projector, r record) error {
 		problem("its verdicts were made by arithmetic %d, and this program can recompute %d alone", registered.VerdictVersion, research.VerdictVersion)
 		v.replaying = false
 	}
-	if _, ok := event.Fact.(research.Submitted); ok {
+	switch event.Fact.(type) {
+	case research.Submitted:
 		v.report.Trials++
+	case research.TrialImported:
+		v.report.Trials++
+		v.report.Imported++
 	}
 	v.names(event)
 	if !v.replaying {

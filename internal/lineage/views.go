@@ -32,7 +32,7 @@ func (r *Reader) Baseline() (research.Trial, bool, error) {
 
 // Leaderboard lists the ranking trials, best first.
 func (r *Reader) Leaderboard(n int) ([]research.Trial, error) {
-	return r.trials(`INDEXED BY trials_ranked WHERE `+ranked+` ORDER BY order_score, id LIMIT ?`, n)
+	return r.trials(`INDEXED BY trials_ranked WHERE `+ranked+` AND order_score IS NOT NULL ORDER BY order_score, id LIMIT ?`, n)
 }
 
 // NearMisses lists the trials that a limit or gate stopped although their score is better than
@@ -161,9 +161,9 @@ func (r *Reader) BestSoFar() ([]Point, error) {
 			if err := row.Scan(&p.Trial, &at, &p.Score); err != nil {
 				return p, err
 			}
-			p.At, err = parseTime(at)
+			p.At, err = parseOptionalTime(at)
 			return p, err
-		}, `SELECT id, ended_at, score FROM trials INDEXED BY trials_improving WHERE `+ranked+` ORDER BY judged_seq`)
+		}, `SELECT id, ended_at, score FROM trials INDEXED BY trials_improving WHERE `+ranked+` AND score IS NOT NULL ORDER BY judged_seq`)
 	})
 }
 

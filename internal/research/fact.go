@@ -26,6 +26,7 @@ const (
 	KindCalibrated    FactKind = "calibrated"
 	KindJudged        FactKind = "judged"
 	KindStopped       FactKind = "stopped"
+	KindTrialImported FactKind = "trial_imported"
 )
 
 // Registered is event 1 and no other.

@@ -10,6 +10,7 @@ const (
 	FromHarness   Source = "harness"    // the runner's own clock, file sizes and exit codes
 	FromEvaluator Source = "evaluator"  // the task's trusted program
 	FromRecipeLog Source = "recipe-log" // what the recipe printed: self-reported
+	FromRecord    Source = "record"     // what an imported record says, whoever measured it
 )
 
 // A Direction says which scores are better.

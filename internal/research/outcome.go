@@ -14,6 +14,7 @@ const (
 	Crash              Outcome = "crash"                // the recipe failed at run time
 	Disqualified       Outcome = "disqualified"         // the recipe missed a quality gate
 	Aborted            Outcome = "harness_abort"        // we failed; no evidence about the idea
+	Unclassified       Outcome = "unclassified"         // an imported record calls it by a word that we do not know
 )
 
 // A Status is what people read in tables; it is stored. It derives from an outcome and a

@@ -75,6 +75,8 @@ type Registration struct {
 	Machine *Machine `json:"machine,omitempty"`
 	// Calibration is a stored one of this task on this machine, where there is one.
 	Calibration *Calibration `json:"calibration,omitempty"`
+	// Imported is set where the run was not made here but read from a record: it then has no trees.
+	Imported *Provenance `json:"imported,omitempty"`
 }
 
 // TimesMatter says whether another machine would give other scores: the clock is the score, or

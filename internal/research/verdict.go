@@ -14,8 +14,9 @@ type Rule string
 
 // The keep rules.
 const (
-	Strict    Rule = "strict"    // any improvement; gains are called unconfirmed
-	Confirmed Rule = "confirmed" // re-measured against the incumbent by a group-sequential design
+	Strict     Rule = "strict"    // any improvement; gains are called unconfirmed
+	Confirmed  Rule = "confirmed" // re-measured against the incumbent by a group-sequential design
+	AsImported Rule = "imported"  // decided elsewhere, by whatever rule an imported run had
 )
 
 // A KeepRule is the registered way to decide.

@@ -58,6 +58,12 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 	if o.Statuses, err = r.Statuses(""); err != nil {
 		return o, err
 	}
+	if reg.Imported != nil { // whose numbers may have gaps
+		o.Trials = -o.Statuses[research.StatusBaseline]
+		for _, n := range o.Statuses {
+			o.Trials += n
+		}
+	}
 	if o.Noise, err = r.Noise(); err != nil {
 		return o, err
 	}

@@ -47,6 +47,9 @@ func WriteStatus(w io.Writer, o Overview, now time.Time, s Style) {
 // headLines are the lines that every view of a run begins with.
 func headLines(o Overview, now time.Time, s Style) []string {
 	state := "not running"
+	if o.Keep.Rule == research.AsImported {
+		state = "imported: scores and verdicts are its record's"
+	}
 	if o.Live != nil {
 		state = string(o.Live.State)
 	}
@@ -79,13 +82,18 @@ func (o Overview) noIncumbent(s Style) string {
 
 func scoreLine(o Overview, s Style) string {
 	best, _ := o.Incumbent.Score()
-	base, _ := o.Baseline.Score()
+	var base float64 // an imported record may lack its baseline
+	if o.Baseline != nil {
+		base, _ = o.Baseline.Score()
+	}
 	text := fmt.Sprintf("%s %s  %s", o.Score.Metric, s.Strong(research.Quantity(best, o.Score.Unit)), "at "+o.Incumbent.ID.String())
 	text += selfReported(o.Score)
 	if o.Incumbent.ID == research.Baseline {
 		return text + ", the baseline" + noiseText(o)
 	}
-	text += fmt.Sprintf(", baseline %s", research.Number(base))
+	if o.Baseline != nil {
+		text += fmt.Sprintf(", baseline %s", research.Number(base))
+	}
 	if base != 0 {
 		text += fmt.Sprintf(" (%+.2f %%)", (best-base)/math.Abs(base)*100)
 	}
@@ -128,7 +136,9 @@ func spendLine(o Overview, now time.Time) string {
 	if o.Budgets.Trials > 0 {
 		text = fmt.Sprintf("%d of %d trials", o.Trials, o.Budgets.Trials)
 	}
-	text += ", " + used.Round(time.Second).String()
+	if o.Keep.Rule != research.AsImported {
+		text += ", " + used.Round(time.Second).String()
+	}
 	if o.Budgets.Time > 0 {
 		text += " of " + o.Budgets.Time.Std().String()
 	}
@@ -143,9 +153,9 @@ func spendLine(o Overview, now time.Time) string {
 
 func statusLine(counts map[research.Status]int, s Style) string {
 	var parts []string
-	for _, status := range research.Statuses() {
-		if n := counts[status]; n > 0 && status != research.StatusBaseline {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s.Status(status, 0)))
+	for _, status := range ordered(counts) {
+		if status != research.StatusBaseline {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[status], s.Status(status, 0)))
 		}
 	}
 	if len(parts) == 0 {

@@ -102,8 +102,14 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 	if t.Proposal.Notes != "" {
 		row(w, "notes", Printable(t.Proposal.Notes))
 	}
-	row(w, "tree", t.Proposal.Tree.Short())
-	row(w, "submitted", t.SubmittedAt.Local().Format(time.DateTime))
+	if t.Proposal.Tree == "" {
+		row(w, "tree", "none: the trial was imported")
+	} else {
+		row(w, "tree", t.Proposal.Tree.Short())
+	}
+	if !t.SubmittedAt.IsZero() {
+		row(w, "submitted", t.SubmittedAt.Local().Format(time.DateTime))
+	}
 }
 
 // confinementText says how the agent that proposed a trial was kept to its tools.
@@ -129,6 +135,9 @@ func writeVerdict(w io.Writer, t research.Trial, o Overview) {
 		row(w, "noise", NoiseText(*o.Noise, o.Score.Unit))
 	}
 	rule := string(v.Rule)
+	if v.Rule == research.AsImported {
+		rule += " (decided elsewhere; nothing of it was measured or judged here)"
+	}
 	if v.Rule == research.Strict {
 		rule += " (any improvement; a gain is unconfirmed until certified)"
 	}
@@ -180,9 +189,10 @@ func writeMeasurement(w io.Writer, m research.Measurement, s Style) {
 		}
 		row(w, p.Phase+seed, fmt.Sprintf("%s, %.2f s wall, %.2f s CPU, %s", p.Ended, p.Wall, p.CPU, mebibytes(p.MaxRSS)))
 	}
-	if m.Sandbox.Level != "" {
-		row(w, "sandbox", SandboxText(m.Sandbox))
+	if m.Sandbox.Level == "" {
+		return
 	}
+	row(w, "sandbox", SandboxText(m.Sandbox))
 	row(w, "harness", fmt.Sprintf("%.0f ms beside the recipe's and evaluator's own processes", float64(m.Harness)*1000))
 }
 
