@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -84,7 +83,7 @@ func calibrate(c *cobra.Command, f calibrateFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	progress := io.Writer(os.Stdout)
+	progress := os.Stdout
 	if f.asJSON {
 		progress = os.Stderr
 	}
@@ -141,6 +140,9 @@ func openCalibration(root string, t *taskPackage, reg research.Registration, blo
 		}
 	}
 	lock, err := lineage.Lock(dir)
+	if err != nil && !resumed {
+		err = research.Hinted(err, "calibrations are kept in "+root+"; set XDG_STATE_HOME to keep them on another disk")
+	}
 	if err != nil {
 		return "", nil, nil, err
 	}
@@ -158,7 +160,7 @@ func openCalibration(root string, t *taskPackage, reg research.Registration, blo
 
 // measureBaseline runs a loop that has nobody to propose anything. It returns no record when it was
 // asked to end before.
-func measureBaseline(ctx context.Context, w io.Writer, dir string, store *lineage.Store, t *taskPackage, bench *workbench) (*calibration.Record, error) {
+func measureBaseline(ctx context.Context, w *os.File, dir string, store *lineage.Store, t *taskPackage, bench *workbench) (*calibration.Record, error) {
 	reg, err := store.Registration()
 	if err != nil {
 		return nil, err
@@ -173,7 +175,7 @@ func measureBaseline(ctx context.Context, w io.Writer, dir string, store *lineag
 		return nil, err
 	}
 	defer hired.Close()
-	s := terminal.StyleFor(os.Stdout)
+	s := terminal.StyleFor(w)
 	p, err := perform(ctx, dir, store, t, bench, hired, resumed, false,
 		func(_ *loop.Loop, after int64, _ func(), done <-chan struct{}) error {
 			fmt.Fprintf(w, "calibrating %s: the starting recipe, measured %d times, in %s\n", s.Strong(t.Title), reg.Replicates, dir)

@@ -21,10 +21,11 @@ func exportCommand() *cobra.Command {
 		Short: "Write a run as TSV, JSON lines or a git repository",
 		Long: `Writes a run in a form that other tools read:
 
-  tsv    one row a trial, in the shape of the paper's results.tsv
+  tsv    one row a trial, in the shape of the paper's results.tsv; margins has the slack of every
+         limit and gate, near_miss what stopped a score that beat the incumbent
   jsonl  one JSON object a trial, with margins, metrics and verdict
-  git    a repository in which every trial is a commit on its parent, with the verdict as a
-         note; look at it with: git log --graph --all --notes=verdicts`,
+  git    a repository in which every trial is a commit on its parent, with verdict and
+         margins as a note; look at it with: git log --graph --all --notes=verdicts`,
 		Args: between(0, 1, "at most one directory"),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, r, err := openRun(append(args, state)...)

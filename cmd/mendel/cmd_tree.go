@@ -15,7 +15,7 @@ func treeCommand() *cobra.Command {
 	var keeps bool
 	c := &cobra.Command{
 		Use:   "tree",
-		Short: "Who descends from whom; * marks the way to the incumbent",
+		Short: "Who descends from whom, * on the way to the incumbent, and by how much near misses missed",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			_, r, err := openRun(state)

@@ -21,9 +21,12 @@ func WriteCalibration(w io.Writer, r calibration.Record, s Style) {
 	row(w, r.Score.Metric, s.Strong(research.Quantity(n.Mean, unit))+selfReported(r.Score)+" in the mean")
 	row(w, "sd", quantity(n.SD)+" of one measurement"+share(n.SD, n.Mean))
 	row(w, "sem", quantity(r.SEM)+" of the mean")
-	if steady(n) {
+	switch {
+	case steady(n):
 		row(w, "noise floor", "none: every measurement gave the same score")
-	} else {
+	case n.Kind == research.None:
+		row(w, "noise floor", "none, as the task declares")
+	default:
 		row(w, "noise floor", fmt.Sprintf("%s: an unchanged recipe, measured again, looks better by more than this 1 time in 20", s.Strong(quantity(r.Floor))))
 	}
 	row(w, "lag 1", driftText(r))
