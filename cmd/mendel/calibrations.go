@@ -116,6 +116,7 @@ func recordOf(r *lineage.Reader, reg research.Registration) (*calibration.Record
 	for _, a := range attempts {
 		if a.State == lineage.AttemptMeasured {
 			record.Seeds = append(record.Seeds, a.Seeds)
+			record.Walls = append(record.Walls, a.Wall)
 		}
 	}
 	record = record.Finish()

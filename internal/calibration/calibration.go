@@ -24,8 +24,8 @@ const FileName = "calibration.json"
 const format = 1
 
 // A Record is one calibration with everything that decides where it holds. Its JSON is documented in
-// docs/calibration.md. What follows from the scores is written for people and scripts; reading it
-// back, only the scores count.
+// docs/calibration.md. What follows from the measurements is written for people and
+// scripts; reading it back, only the measurements count.
 type Record struct {
 	Dir     string                `json:"-"` // where it was read
 	Format  int                   `json:"format"`
@@ -36,24 +36,27 @@ type Record struct {
 	Host    string                `json:"host"`
 	Mendel  string                `json:"mendel"`
 	research.Calibration
-	Seeds [][]int64 `json:"seeds"` // of each measurement
+	Seeds [][]int64          `json:"seeds"`  // of each measurement
+	Walls []research.Seconds `json:"wall_s"` // that each measurement took
 
-	SEM       float64  `json:"sem"`
-	Floor     float64  `json:"noise_floor"`
-	Lag1      *float64 `json:"lag1,omitempty"`
-	Lag1Bound float64  `json:"lag1_bound,omitempty"`
+	SEM       float64                   `json:"sem"`
+	Floor     float64                   `json:"noise_floor"`
+	ScoreLag1 *research.Autocorrelation `json:"score_lag1,omitempty"`
+	WallLag1  *research.Autocorrelation `json:"wall_lag1,omitempty"`
 }
 
-// Finish derives what follows from the scores.
+// Finish derives what follows from the measurements.
 func (r Record) Finish() Record {
 	r.Format = format
 	r.Noise = research.NoiseOf(r.Noise.Kind, r.Noise.Scores)
 	r.SEM = r.Noise.SEM()
 	r.Floor, _ = r.Noise.Floor()
-	r.Lag1, r.Lag1Bound = nil, 0
-	if lag1, bound, known := research.Lag1(r.Noise.Scores); known {
-		r.Lag1, r.Lag1Bound = &lag1, bound
+	r.ScoreLag1 = research.Lag1(r.Noise.Scores)
+	walls := make([]float64, len(r.Walls))
+	for i, w := range r.Walls {
+		walls[i] = float64(w)
 	}
+	r.WallLag1 = research.Lag1(walls)
 	return r
 }
 

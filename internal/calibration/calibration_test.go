@@ -48,7 +48,7 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, _ := Find(root, s)
-	if found == nil || found.Run != "new" || found.Dir != filepath.Join(root, "new") || found.Noise.N != 6 || found.Lag1 == nil {
+	if found == nil || found.Run != "new" || found.Dir != filepath.Join(root, "new") || found.Noise.N != 6 || found.ScoreLag1 == nil {
 		t.Fatalf("found %+v", found)
 	}
 

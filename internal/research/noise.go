@@ -79,23 +79,29 @@ func (n *Noise) SEM() float64 {
 	return n.SD / math.Sqrt(float64(n.N))
 }
 
-// Lag1 is the autocorrelation of scores that were measured one after another: near 0 when each varies
-// by itself, towards 1 when neighbours resemble each other because the machine drifts, below 0 when
-// they alternate. Independent measurements stay within ±bound nineteen times in twenty (Bartlett's
-// 1.96/√n). It is not known for equal scores, nor for fewer than six, which could never pass the bound.
-func Lag1(scores []float64) (r, bound float64, known bool) {
-	if len(scores) < 6 || slices.Max(scores) == slices.Min(scores) {
-		return 0, 0, false
+// An Autocorrelation says how neighbours in a series resemble each other: R is near 0 when each value
+// varies by itself, towards 1 when neighbours are alike because the machine drifts, below 0 when they
+// alternate. Independent values stay within ±Bound nineteen times in twenty.
+type Autocorrelation struct {
+	R     float64 `json:"r"`
+	Bound float64 `json:"bound"` // Bartlett's 1.96/√n
+}
+
+// Lag1 is the autocorrelation of values that were measured one after another; nil for equal ones, and for
+// fewer than six, which could never pass the bound.
+func Lag1(values []float64) *Autocorrelation {
+	if len(values) < 6 || slices.Max(values) == slices.Min(values) {
+		return nil
 	}
-	n := NoiseOf(Timing, scores)
+	mean := NoiseOf(Timing, values).Mean
 	var neighbours, squares float64
-	for i, s := range scores {
-		squares += (s - n.Mean) * (s - n.Mean)
+	for i, v := range values {
+		squares += (v - mean) * (v - mean)
 		if i > 0 {
-			neighbours += (s - n.Mean) * (scores[i-1] - n.Mean)
+			neighbours += (v - mean) * (values[i-1] - mean)
 		}
 	}
-	return neighbours / squares, 1.96 / math.Sqrt(float64(len(scores))), true
+	return &Autocorrelation{R: neighbours / squares, Bound: 1.96 / math.Sqrt(float64(len(values)))}
 }
 
 // studentT95 is the 0.95 quantile of Student's t. A table gives the same bits on every processor. Beyond

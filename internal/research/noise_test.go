@@ -71,9 +71,9 @@ func TestLag1(t *testing.T) {
 		"too few":     {[]float64{1, 2, 3, 4, 5}, 0, false},
 		"equal":       {[]float64{7, 7, 7, 7, 7, 7}, 0, false},
 	} {
-		r, bound, known := Lag1(test.scores)
-		if math.Abs(r-test.r) > 1e-12 || known != test.known || known && math.Abs(bound-0.8002) > 1e-4 {
-			t.Errorf("%s: %v ± %v, known %v", name, r, bound, known)
+		got := Lag1(test.scores)
+		if (got != nil) != test.known || got != nil && (math.Abs(got.R-test.r) > 1e-12 || math.Abs(got.Bound-0.8002) > 1e-4) {
+			t.Errorf("%s: %+v, want %v", name, got, test.r)
 		}
 	}
 }

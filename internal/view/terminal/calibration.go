@@ -29,7 +29,8 @@ func WriteCalibration(w io.Writer, r calibration.Record, s Style) {
 	default:
 		row(w, "noise floor", fmt.Sprintf("%s: an unchanged recipe, measured again, looks better by more than this 1 time in 20", s.Strong(quantity(r.Floor))))
 	}
-	row(w, "lag 1", driftText(r))
+	row(w, "lag 1", "of the score: "+driftText(r.ScoreLag1, n.N))
+	row(w, "", "of wall-clock: "+driftText(r.WallLag1, len(r.Walls)))
 	scores := make([]string, len(n.Scores))
 	for i, v := range n.Scores {
 		scores[i] = research.Number(v)
@@ -60,19 +61,19 @@ func share(sd, mean float64) string {
 	return fmt.Sprintf(" (%.2f %%)", sd/math.Abs(mean)*100)
 }
 
-// driftText says what the autocorrelation of neighbours means.
-func driftText(r calibration.Record) string {
+// driftText says what the autocorrelation of n neighbours means.
+func driftText(a *research.Autocorrelation, n int) string {
 	switch {
-	case steady(r.Noise):
-		return "no drift: all scores are equal"
-	case r.Lag1 == nil:
-		return "not known: six measurements at least would show a drift"
+	case a == nil && n < 6:
+		return "not known; six measurements at least would show a drift"
+	case a == nil:
+		return "no drift, all are equal"
 	}
-	text := fmt.Sprintf("autocorrelation %+.2f; independent measurements stay within ±%.2f: ", *r.Lag1, r.Lag1Bound)
+	text := fmt.Sprintf("%+.2f, and independent measurements stay within ±%.2f: ", a.R, a.Bound)
 	switch {
-	case *r.Lag1 > r.Lag1Bound:
+	case a.R > a.Bound:
 		return text + "this machine drifts, and trials far apart differ by more than the floor says"
-	case *r.Lag1 < -r.Lag1Bound:
+	case a.R < -a.Bound:
 		return text + "neighbours alternate, so something takes turns with the measurements"
 	}
 	return text + "no drift seen"
