@@ -37,6 +37,7 @@ const (
 // constants can lead it. What every recipe can do wrong is done to all of them alike, in endings.
 var shapes = map[string]struct {
 	better, worse edits // valid, and beyond doubt
+	steady        edits // beside those: no clock decides how much is done; none where none does
 	missed        edits // short of a gate; none where the task has none
 	quick         edits // hardly any work
 	large         edits // beside quick: an artifact beyond its limit
@@ -48,8 +49,9 @@ var shapes = map[string]struct {
 		large: edits{"HIDDEN = 128", "HIDDEN = 700"}, affords: started,
 	},
 	"golf-cpu": {
-		better: edits{"DROPOUT = 0.05", "DROPOUT = 0.0", "CONTEXT = 96  #", "CONTEXT = 64  #"}, worse: edits{"BATCH_SIZE = 16", "BATCH_SIZE = 64"},
-		quick: edits{"TRAIN_SECONDS = 16.0", "TRAIN_SECONDS = 0.0"}, large: edits{"LAYERS = 2", "LAYERS = 6"}, affords: stopped,
+		better: edits{"BIGRAM_BUCKETS = 0", "BIGRAM_BUCKETS = 256"}, worse: edits{"LEARNING_RATE = 0.01", "LEARNING_RATE = 0.0001"},
+		steady: edits{byTheClock, "lambda step: step / 120"}, quick: edits{byTheClock, "lambda step: 1.0"},
+		large: edits{"LAYERS = 2", "LAYERS = 6"}, affords: stopped,
 	},
 	"nanochat-cpu": {
 		better: edits{"LEARNING_RATE = 0.003", "LEARNING_RATE = 0.01", "INIT_STD = 0.02", "INIT_STD = 0.1"},
@@ -63,6 +65,9 @@ var shapes = map[string]struct {
 		large:  edits{`"circles.npy"), circles)`, `"circles.npy"), np.tile(circles, (8, 1)))`, "lambda: found", "lambda: found[:26]"}, affords: measured,
 	},
 }
+
+// byTheClock is how golf-cpu's recipes know which part of the training time has passed.
+const byTheClock = "lambda step: (time.monotonic() - begin) / (STARTED + TRAIN_SECONDS - begin)"
 
 // An ending is one way in which a trial can end, and what must come of it.
 type ending struct {
@@ -82,14 +87,15 @@ func endings(pkg *task.Task) []ending {
 	s := shapes[pkg.Name]
 	stop := func(o research.Outcome) research.Status { return research.Status(o) }
 	quick := func(more ...edits) edits { return slices.Concat(s.quick, slices.Concat(more...)) }
+	full := func(e edits) edits { return slices.Concat(s.steady, e) }
 	rows := []ending{
-		{name: "as it is", status: research.StatusBaseline, cost: measured, reason: "the recipe as the run found it"},
-		{name: "better", status: research.StatusKeep, cost: measured, edits: s.better},
-		{name: "worse", status: research.StatusDiscard, cost: measured, edits: s.worse},
-		{name: "short of a gate", status: stop(research.Disqualified), cost: measured, edits: s.missed, bound: gate(pkg)},
+		{name: "as it is", status: research.StatusBaseline, cost: measured, edits: full(nil), reason: "the recipe as the run found it"},
+		{name: "better", status: research.StatusKeep, cost: measured, edits: full(s.better)},
+		{name: "worse", status: research.StatusDiscard, cost: measured, edits: full(s.worse)},
+		{name: "short of a gate", status: stop(research.Disqualified), cost: measured, edits: full(s.missed), bound: gate(pkg)},
 		{name: "too much left behind", status: stop(research.SizeBlocked), cost: started,
 			edits: quick(s.large, sayingWhatIsLeft(pkg)), bound: "artifact_bytes"},
-		{name: "better, but late", status: stop(research.TrainBudgetOverrun), cost: measured, edits: s.better,
+		{name: "better, but late", status: stop(research.TrainBudgetOverrun), cost: measured, edits: full(s.better),
 			cut: "train", budget: 10 * time.Millisecond, reason: `train ran [\d.]+ s, over its budget of 0.01 s; its score \S+ beats 000 by .+`},
 		{name: "endless training", status: stop(research.TrainBudgetOverrun), cost: started, edits: first("train", "time.sleep(60)"),
 			cut: "train", budget: time.Second, kill: true, reason: `train was killed after [\d.]+ s, over its budget of 1 s`},
@@ -196,8 +202,13 @@ func (e ending) bringAbout(t *testing.T, host *sandbox.Host, spec bundle.Spec, p
 		seeds = pkg.Seeds
 	}
 	spec.Attempt.Seeds = loop.SeedsFor(1, 1, 0, seeds)
-	if e.cut != "" {
-		spec.Task = budgeted(spec.Task, e.cut, e.budget, e.kill)
+	for _, p := range pkg.Phases {
+		switch {
+		case p.Name == e.cut:
+			spec.Task = budgeted(spec.Task, p.Name, e.budget, e.kill)
+		case p.Budget > 0: // several times as much: a busy machine must not decide a test
+			spec.Task = budgeted(spec.Task, p.Name, 5*p.Budget.Std(), true)
+		}
 	}
 	if e.name == evaluatorDies {
 		spec.EvaluatorHash, evaluator = "", t.TempDir()
