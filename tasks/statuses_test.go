@@ -138,7 +138,7 @@ func padded(pkg *task.Task, size int) edits {
 func sayingWhatIsLeft(pkg *task.Task) edits {
 	counted := "os.path.getsize(os.environ['MENDEL_OUT'] + '/" + pkg.Artifact.Files[0] + "')"
 	if pkg.Artifact.CountsCode {
-		counted += " + os.path.getsize('" + pkg.Recipe.Editable[0] + "')"
+		counted += " + os.path.getsize(sys.argv[0])"
 	}
 	return edits{start, start + "    if os.environ.get('MENDEL_PHASE') == 'train': print(" + counted + ")\n"}
 }
