@@ -8,27 +8,35 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
-const digitBytes = 8 * 8
-
-// TestDigitsAreDealtOnce: no image stands in two of the three sets.
-func TestDigitsAreDealtOnce(t *testing.T) {
-	seen, total := map[string]string{}, 0
-	for _, set := range []string{"train", "val", "cert"} {
-		images := array(t, filepath.Join("airbench-cpu", "data", set, "digits.npz"), "images")
-		for ; len(images) >= digitBytes; images = images[digitBytes:] {
-			image := string(images[:digitBytes])
-			if other := seen[image]; other != "" {
-				t.Errorf("an image of %s stands in %s too", set, other)
+// TestNothingIsDealtTwice: no image stands in two of the three sets, and no house: what tells one from another is its place.
+func TestNothingIsDealtTwice(t *testing.T) {
+	for _, c := range []struct {
+		file, array string
+		size, from  int // bytes of a row, and where what tells it from others begins
+		total       int
+	}{
+		{"airbench-cpu/data/*/digits.npz", "images", 8 * 8, 0, 1797},
+		{"appraisal/data/*/houses.npz", "numbers", 13 * 4, 11 * 4, 25357},
+	} {
+		seen, total := map[string]string{}, 0
+		for _, set := range []string{"train", "val", "cert"} {
+			file := strings.Replace(c.file, "*", set, 1)
+			for rows := array(t, filepath.FromSlash(file), c.array); len(rows) >= c.size; rows = rows[c.size:] {
+				row := string(rows[c.from:c.size])
+				if other := seen[row]; other != "" {
+					t.Errorf("a row of %s stands in %s too", file, other)
+				}
+				seen[row] = file
+				total++
 			}
-			seen[image] = set
-			total++
 		}
-	}
-	if total != 1797 {
-		t.Errorf("%d images instead of 1,797", total)
+		if total != c.total {
+			t.Errorf("%s: %d rows instead of %d", c.file, total, c.total)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ var shipped = []struct {
 	{"nanochat-cpu", 1, func(float64) float64 { return 0.015 }},
 	// The file determines the score. What stands for noise is the spread over the SEED in it.
 	{"packing", 1, func(float64) float64 { return 0.034 }},
+	{"appraisal", 1, func(float64) float64 { return 0.0009 }},
 }
 
 // TestMain lets the sandbox re-execute this program, as it does with mendel below level isolated.
