@@ -64,6 +64,10 @@ var shapes = map[string]struct {
 		quick:  edits{"RESTARTS = 2", "RESTARTS = 1"},
 		large:  edits{`"circles.npy"), circles)`, `"circles.npy"), np.tile(circles, (8, 1)))`, "lambda: found", "lambda: found[:26]"}, affords: measured,
 	},
+	"appraisal": {
+		better: edits{"BINS = 16", "BINS = 64"}, worse: edits{"DEPTH = 3", "DEPTH = 1"}, quick: edits{"TREES = 60", "TREES = 2"},
+		large: edits{`"model.npz"), **model)`, `"model.npz"), more=np.random.rand(100000), **model)`}, affords: started,
+	},
 }
 
 // byTheClock is how golf-cpu's recipes know which part of the training time has passed.

@@ -58,11 +58,15 @@ def main():
             if isinstance(node, ast.Constant):
                 literals.append(repr(node.value))
     packed = len(zlib.compress("\n".join(literals).encode(), 9))
-    print(f"code {code:,} of {code_cap:,} bytes")
-    print(f"literals {packed:,} of {literals_cap:,} bytes, compressed")
+    faults = []
+    for what, size, cap in (("code", code, code_cap), ("literals, compressed,", packed, literals_cap)):
+        print(f"{what} {size:,} of {cap:,} B")
+        if size > cap:
+            faults.append(f"{what} {size:,} B: {size - cap:,} B over {cap:,} B")
     if refused:
-        print(f"the recipe may not read its own source: {', '.join(sorted(refused))}")
-    if code > code_cap or packed > literals_cap or refused:
+        faults.append(f"the recipe may not read its own source: {', '.join(sorted(refused))}")
+    if faults:
+        print("; ".join(faults))
         raise SystemExit(1)
 
 
