@@ -23,6 +23,7 @@ type byHand struct {
 	Metrics map[string]float64    `json:"metrics"`
 	Few     map[string][]string   `json:"few"`
 	Many    map[string]int        `json:"many"`
+	Shown   []string              `json:"shown"`
 }
 
 // askByHand makes questions of the bundle in tests/bundle, in out/whole, and has them scored.
@@ -77,7 +78,8 @@ func TestCoreIsAskedAndCentred(t *testing.T) {
 	}
 }
 
-// TestCoreIsDivided: no item stands in two parts, none is lost, and small files leave enough examples.
+// TestCoreIsDivided: no item stands in two parts, none is lost, small files leave enough examples, and
+// no prompt shows the answer to a question.
 func TestCoreIsDivided(t *testing.T) {
 	got := askByHand(t, t.TempDir())
 	if want := map[string]int{"practice": 40, "search": 480, "certify": 480}; !reflect.DeepEqual(got.Many, want) {
@@ -90,6 +92,11 @@ func TestCoreIsDivided(t *testing.T) {
 				t.Errorf("%q stands in %s and in %s", line, before, name)
 			}
 			part[line] = name
+		}
+	}
+	for _, line := range got.Shown {
+		if part[line] != "practice" {
+			t.Errorf("%q, of %s, is an example in the prompts of search", line, part[line])
 		}
 	}
 	distinct := slices.Compact(slices.Sorted(slices.Values(got.Few["practice"])))
@@ -112,6 +119,12 @@ func TestNanochatLaunchesUpstream(t *testing.T) {
 	}
 	if got := (pkg.Phases[0].Budget + pkg.Phases[0].Grace).Std(); got != 90*time.Minute {
 		t.Errorf("train may take %s, want 90 minutes", got)
+	}
+	// Who answers sees neither the answers nor anything to go on training with.
+	for _, d := range pkg.Data {
+		if want := map[string]string{"base": "train", "tokenizer": "evaluate", "heldout": "evaluator", "certify": "certifier"}[d.Name]; !slices.Equal(d.VisibleTo, []string{want}) {
+			t.Errorf("data %s is visible to %s, want %s alone", d.Name, d.VisibleTo, want)
+		}
 	}
 	for _, r := range pkg.Roles {
 		if !slices.ContainsFunc(pkg.Knobs, func(k research.Knob) bool { return k.Role == r.ID }) {

@@ -56,7 +56,11 @@ def main():
     metrics = score.score(Alphabet(), score.Questions(os.path.join(whole, "questions.npz")))
     numbered = ["line %d" % i for i in range(1000)]
     few, many = prepare.split(numbered[:32] + numbered[:5]), prepare.split(numbered)
-    print(json.dumps({"asked": asked, "metrics": metrics, "few": few, "many": {name: len(part) for name, part in many.items()}}))
+    shown = [prepare.examples(few["practice"], prepare.Place(few["search"], i), 10) for i in range(len(few["search"]))]
+    print(json.dumps({
+        "asked": asked, "metrics": metrics, "few": few, "many": {name: len(part) for name, part in many.items()},
+        "shown": sorted({line for lines in shown for line in lines}),
+    }))
 
 
 if __name__ == "__main__":
