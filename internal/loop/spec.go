@@ -40,6 +40,9 @@ func SpecOf(t *task.Task) bundle.Spec {
 	if p := t.Environment.Python; p != nil {
 		plan.Environment.Python = &bundle.Python{Packages: p.Packages, Threads: p.Threads}
 	}
+	if t.Cache != nil {
+		plan.Cache = &bundle.Cache{From: t.Cache.From, Files: t.Cache.Files}
+	}
 	for _, d := range t.Data {
 		plan.Data = append(plan.Data, bundle.Data(d))
 	}
@@ -49,12 +52,24 @@ func SpecOf(t *task.Task) bundle.Spec {
 		})
 	}
 	for _, p := range t.Phases {
-		plan.Phases = append(plan.Phases, bundle.Phase(p))
+		plan.Phases = append(plan.Phases, phaseOf(p))
 	}
 	for name, m := range t.Metrics {
 		plan.Metrics[name] = bundle.Metric(m)
 	}
 	return bundle.Spec{EvaluatorHash: t.EvaluatorHash, Task: plan}
+}
+
+func phaseOf(p task.Phase) bundle.Phase {
+	phase := bundle.Phase{
+		Name: p.Name, Run: p.Run, Trusted: p.Trusted, Evaluator: p.Evaluator, Subject: p.Subject, Once: p.Once,
+		Timeout: p.Timeout, Budget: p.Budget, Grace: p.Grace, KillAfter: p.KillAfter,
+		OnOverrun: p.OnOverrun, OnFail: p.OnFail, MaxFrame: p.MaxFrame, Env: p.Env,
+	}
+	for _, part := range p.Parts {
+		phase.Parts = append(phase.Parts, bundle.Part(part))
+	}
+	return phase
 }
 
 // ResourcesOf is what one trial of a task holds while it runs.

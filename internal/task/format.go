@@ -23,6 +23,7 @@ type taskFile struct {
 	Checks      []checkSection         `json:"checks,omitempty" jsonschema:"free tools for specialists: no data mounted, little CPU"`
 	Phases      []phaseSection         `json:"phases" jsonschema:"the measured steps of a trial, in order"`
 	Artifact    artifactSection        `json:"artifact" jsonschema:"what training leaves behind, and what evaluation gets of it"`
+	Cache       *cacheSection          `json:"cache,omitempty" jsonschema:"compiled code that one phase leaves for the later phases of its trial, which find it at MENDEL_CACHE"`
 	Seeds       *int                   `json:"seeds,omitempty" jsonschema:"cold repetitions of every phase that does not run once; 1 unless given"`
 	Baseline    baselineSection        `json:"baseline,omitempty" jsonschema:"how the starting recipe is measured"`
 	Metrics     map[string]metricEntry `json:"metrics" jsonschema:"the numbers of a trial, and who establishes each"`
@@ -78,6 +79,8 @@ type checkSection struct {
 type phaseSection struct {
 	Name      string             `json:"name" jsonschema:"name of the phase"`
 	Run       []string           `json:"run,omitempty" jsonschema:"the command of a phase that only runs the recipe, as a list"`
+	Trusted   bool               `json:"trusted,omitempty" jsonschema:"true runs the evaluator's own code on what the phases before it left; no data is mounted"`
+	Parts     []partSection      `json:"parts,omitempty" jsonschema:"shares of the time of a recipe that does several things in one process, told apart by lines that it prints; instead of budget and timeout"`
 	Evaluator []string           `json:"evaluator,omitempty" jsonschema:"the trusted command of a phase in which the recipe is questioned"`
 	Subject   []string           `json:"subject,omitempty" jsonschema:"the recipe's command that answers the evaluator"`
 	Once      bool               `json:"once,omitempty" jsonschema:"once for a trial, not once for each seed"`
@@ -91,9 +94,23 @@ type phaseSection struct {
 	Env       map[string]text    `json:"env,omitempty" jsonschema:"environment variables for this phase"`
 }
 
+type partSection struct {
+	Name      string             `json:"name" jsonschema:"name of the part; wall(NAME) is its time"`
+	From      string             `json:"from,omitempty" jsonschema:"regular expression of the line with which it begins; the first part has none and begins with the process"`
+	Budget    *research.Duration `json:"budget" jsonschema:"taking longer than budget plus grace is an over-run (on_overrun)"`
+	Grace     *research.Duration `json:"grace,omitempty" jsonschema:"tolerated beyond the budget"`
+	KillAfter *research.Duration `json:"kill_after,omitempty" jsonschema:"when the process tree is killed; budget plus grace unless given"`
+	OnOverrun overrunOutcome     `json:"on_overrun,omitempty" jsonschema:"what an over-run makes of the trial; train_budget_overrun unless given"`
+}
+
 type artifactSection struct {
 	Files      []string `json:"files,omitempty" jsonschema:"globs, relative to MENDEL_OUT, of what training leaves for evaluation"`
 	CountsCode bool     `json:"counts_code,omitempty" jsonschema:"true adds the bytes of the editable files to the artifact's size"`
+}
+
+type cacheSection struct {
+	From  string   `json:"from" jsonschema:"the phase that makes it: it runs once, and no data is visible to it, so that nothing learned can be in it"`
+	Files []string `json:"files" jsonschema:"globs, relative to MENDEL_OUT, of what it leaves"`
 }
 
 type baselineSection struct {
@@ -103,7 +120,7 @@ type baselineSection struct {
 type metricEntry struct {
 	Source    research.Source `json:"source" jsonschema:"harness: the runner's clock and file sizes. evaluator: the trusted program. recipe-log: what the recipe printed, self-reported"`
 	Unit      string          `json:"unit,omitempty" jsonschema:"the unit, as people read it"`
-	Measure   string          `json:"measure,omitempty" jsonschema:"for harness: a sum of wall(PHASE), cpu(PHASE), bytes(artifact), bytes(code)"`
+	Measure   string          `json:"measure,omitempty" jsonschema:"for harness: a sum of wall(PHASE), cpu(PHASE), bytes(artifact), bytes(code). For recipe-log: a sum of wall(PART), whose bounds are what the recipe prints"`
 	Aggregate aggregate       `json:"aggregate,omitempty" jsonschema:"over seeds; mean unless given, max for bytes"`
 	Pattern   string          `json:"pattern,omitempty" jsonschema:"for recipe-log: a regular expression with one group, the number"`
 	Phase     string          `json:"phase,omitempty" jsonschema:"for recipe-log: the phase whose output is searched"`

@@ -88,6 +88,7 @@ func (l *loader) resolve() {
 	l.checks()
 	l.data()
 	l.artifact()
+	l.cache()
 	l.metrics()
 	l.score()
 	l.limits()

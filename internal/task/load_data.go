@@ -25,7 +25,7 @@ func (l *loader) data() {
 		l.task.Data = append(l.task.Data, d)
 	}
 	l.overlaps()
-	if !certified && len(l.raw.Data) > 0 {
+	if !certified && len(l.raw.Data) > 0 && !l.raw.Score.SelfReported { // which nothing certifies
 		l.warn("data", "add an entry with `visible_to: [certifier]`, which the search never sees", "there is no data to certify a finding with")
 	}
 }

@@ -27,6 +27,34 @@ func (l *loader) artifact() {
 	}
 }
 
+// cache checks that nothing but the tree can get into what trials share between their phases.
+func (l *loader) cache() {
+	raw := l.raw.Cache
+	if raw == nil {
+		return
+	}
+	for i, glob := range raw.Files {
+		l.glob(fmt.Sprintf("cache.files[%d]", i), glob)
+	}
+	l.task.Cache = &Cache{From: raw.From, Files: raw.Files}
+	if !l.given("cache.from", raw.From) {
+		return
+	}
+	i := slices.IndexFunc(l.raw.Phases, func(p phaseSection) bool { return p.Name == raw.From })
+	switch {
+	case i < 0:
+		l.knownPhase("cache.from", raw.From)
+	case !l.raw.Phases[i].Once || l.raw.Phases[i].Trusted:
+		l.fail("cache.from", "write `once: true` for that phase", "cache.from: %s does not run the recipe once, before everything else", raw.From)
+	}
+	for _, d := range l.task.Data {
+		if slices.Contains(d.VisibleTo, raw.From) {
+			l.fail("cache.from", fmt.Sprintf("take %s out of data.%s.visible_to", raw.From, d.Name),
+				"cache.from: %s sees data.%s, so that a recipe could train there and take the result past the clock", raw.From, d.Name)
+		}
+	}
+}
+
 func (l *loader) metrics() {
 	l.task.Metrics = make(map[string]Metric, len(l.raw.Metrics))
 	for _, name := range slices.Sorted(maps.Keys(l.raw.Metrics)) {
@@ -43,25 +71,28 @@ func (l *loader) metrics() {
 
 func (l *loader) metric(at string, raw metricEntry) Metric {
 	m := Metric{Source: raw.Source, Unit: raw.Unit, Measure: raw.Measure, Aggregate: string(raw.Aggregate), Pattern: raw.Pattern, Phase: raw.Phase, Take: string(raw.Take)}
-	keys := map[research.Source][]string{
-		research.FromHarness: {"measure"}, research.FromEvaluator: nil, research.FromRecipeLog: {"pattern", "phase", "take"},
+	keys := map[string][]research.Source{
+		"measure": {research.FromHarness, research.FromRecipeLog},
+		"pattern": {research.FromRecipeLog}, "phase": {research.FromRecipeLog}, "take": {research.FromRecipeLog},
 	}
-	for source, belonging := range keys {
-		for _, key := range belonging {
-			if source != raw.Source && raw.Source != "" && l.doc.has(at+"."+key) {
-				l.fail(at+"."+key, "remove it, or correct the source", "%s.%s goes with source %s, not %s", at, key, source, raw.Source)
-			}
+	for key, sources := range keys {
+		if raw.Source != "" && l.doc.has(at+"."+key) && !slices.Contains(sources, raw.Source) {
+			l.fail(at+"."+key, "remove it, or correct the source", "%s.%s goes with source %s, not %s", at, key, sources[0], raw.Source)
 		}
 	}
 	switch raw.Source {
 	case research.FromHarness:
 		l.harnessMetric(at, &m)
 	case research.FromEvaluator:
-		if !slices.ContainsFunc(l.raw.Phases, func(p phaseSection) bool { return len(p.Evaluator) > 0 }) {
-			l.fail(at+".source", "add a phase with `evaluator` and `subject`", "%s: no phase has an evaluator that could establish it", at)
+		if !slices.ContainsFunc(l.raw.Phases, func(p phaseSection) bool { return len(p.Evaluator) > 0 || p.Trusted }) {
+			l.fail(at+".source", "add a phase with `evaluator` and `subject`, or one with `trusted: true`", "%s: no phase has an evaluator that could establish it", at)
 		}
 	case research.FromRecipeLog:
-		l.logMetric(at, &m)
+		if l.doc.has(at + ".measure") {
+			l.harnessMetric(at, &m)
+		} else {
+			l.logMetric(at, &m)
+		}
 	}
 	m.Aggregate = orDefault(m.Aggregate, "mean")
 	return m
@@ -80,8 +111,8 @@ func (l *loader) harnessMetric(at string, m *Metric) {
 		return
 	}
 	for _, t := range terms {
-		if t.unit() == "s" {
-			l.knownPhase(at+".measure", t.Of)
+		if t.unit() == "s" || m.Source == research.FromRecipeLog {
+			l.timed(at, m.Source, t)
 		}
 	}
 	unit := terms[0].unit()
@@ -120,6 +151,25 @@ func (l *loader) oneGroup(d *document, at, pattern string) *regexp.Regexp {
 		return nil
 	}
 	return compiled
+}
+
+// timed checks what a time is of. Where a part begins is the recipe's word, so that its time is
+// self-reported; a whole phase's is the harness's.
+func (l *loader) timed(at string, source research.Source, t Term) {
+	var parts []string
+	for _, p := range l.raw.Phases {
+		for _, part := range p.Parts {
+			parts = append(parts, part.Name)
+		}
+	}
+	switch part := t.Func == "wall" && slices.Contains(parts, t.Of); {
+	case part && source != research.FromRecipeLog:
+		l.fail(at+".source", "write `source: recipe-log`", "%s: where %s begins is what the recipe prints, so that its time is self-reported", at, t.Of)
+	case !part && source == research.FromRecipeLog:
+		l.fail(at+".measure", known(t.Of, parts), "%s: %s is no part of a phase; only a part's time depends on what the recipe prints", at, t.Of)
+	case !part:
+		l.knownPhase(at+".measure", t.Of)
+	}
 }
 
 func (l *loader) knownPhase(at, name string) {

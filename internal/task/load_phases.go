@@ -35,13 +35,20 @@ func (l *loader) phases() {
 			}
 			seen[raw.Name] = true
 		}
+		for j, part := range raw.Parts {
+			where := fmt.Sprintf("%s.parts[%d].name", at, j)
+			if l.given(where, part.Name) && (seen[part.Name] || !phaseName.MatchString(part.Name)) {
+				l.fail(where, "give it a name of its own, in lower-case letters, digits, - and _", "%q is taken, or is not a part's name", part.Name)
+			}
+			seen[part.Name] = true
+		}
 		l.task.Phases = append(l.task.Phases, l.phase(at, raw))
 	}
 }
 
 func (l *loader) phase(at string, raw phaseSection) Phase {
 	p := Phase{
-		Name: raw.Name, Run: raw.Run, Evaluator: raw.Evaluator, Subject: raw.Subject, Once: raw.Once,
+		Name: raw.Name, Run: raw.Run, Trusted: raw.Trusted, Evaluator: raw.Evaluator, Subject: raw.Subject, Once: raw.Once,
 		Timeout: duration(raw.Timeout), Budget: duration(raw.Budget), Grace: duration(raw.Grace), KillAfter: duration(raw.KillAfter),
 		OnFail: research.Outcome(orDefault(raw.OnFail, failOutcome(research.Crash))), OnOverrun: research.Outcome(raw.OnOverrun),
 		MaxFrame: defaultMaxFrame, Env: plain(raw.Env),
@@ -54,6 +61,15 @@ func (l *loader) phase(at string, raw phaseSection) Phase {
 		if p.MaxFrame < 1<<10 || p.MaxFrame > 1<<30 {
 			l.fail(at+".max_frame", "", "%s.max_frame: %d is not between 1KiB and 1GiB", at, p.MaxFrame)
 		}
+	}
+	for i := range raw.Parts {
+		part := l.part(fmt.Sprintf("%s.parts[%d]", at, i), i, raw.Parts[i])
+		p.Parts = append(p.Parts, part)
+		p.KillAfter += part.KillAfter
+		most := (part.Budget + part.Grace).Std().Seconds()
+		l.task.Bounds = append(l.task.Bounds, research.Bound{
+			Name: part.Name, Metric: "wall(" + part.Name + ")", Unit: "s", Max: &most, Outcome: part.OnOverrun,
+		})
 	}
 	if p.Budget > 0 {
 		most := (p.Budget + p.Grace).Std().Seconds()
@@ -69,7 +85,10 @@ func (l *loader) phaseCommands(at string, raw phaseSection) {
 	case l.doc.has(at+".run") && (l.doc.has(at+".evaluator") || l.doc.has(at+".subject")):
 		l.fail(at+".run", "keep `run`, or `evaluator` and `subject`", "%s: a phase either runs the recipe or questions it", at)
 	case l.doc.has(at + ".run"):
-		l.command(at+".run", raw.Run, false)
+		if raw.Trusted && l.raw.Evaluator == nil {
+			l.fail(at+".trusted", "add `evaluator: {dir: evaluator}`, or remove `trusted`", "%s: a trusted phase runs the evaluator's code, and the task has none", at)
+		}
+		l.command(at+".run", raw.Run, raw.Trusted)
 	case l.doc.has(at+".evaluator") && l.doc.has(at+".subject"):
 		if l.raw.Evaluator == nil {
 			l.fail(at+".evaluator", "add `evaluator: {dir: evaluator}`", "%s: the task has no evaluator's directory", at)
@@ -95,6 +114,12 @@ func (l *loader) phaseTimes(at string, p *Phase) {
 		}
 	}
 	switch {
+	case l.doc.has(at + ".parts"):
+		for _, key := range []string{"budget", "timeout", "grace", "kill_after", "on_overrun", "evaluator", "trusted", "once"} {
+			if l.doc.has(at + "." + key) {
+				l.fail(at+"."+key, "remove it: each part has its own budget, and only a phase that runs the recipe for each seed has parts", "%s has parts and %s", at, key)
+			}
+		}
 	case l.doc.has(at+".budget") && l.doc.has(at+".timeout"):
 		l.fail(at+".timeout", "keep one: a budget makes a long run an over-run, a time-out makes it a failure", "%s has both a budget and a time-out", at)
 	case l.doc.has(at + ".budget"):
@@ -118,6 +143,28 @@ func (l *loader) phaseTimes(at string, p *Phase) {
 	default:
 		l.fail(at, "add `budget: 60s` (running longer is an over-run) or `timeout: 60s` (running longer is a failure)", "%s (%s) could run for ever", at, p.Name)
 	}
+}
+
+// part reads one share of a phase's time.
+func (l *loader) part(at string, i int, raw partSection) Part {
+	p := Part{
+		Name: raw.Name, From: raw.From, Budget: duration(raw.Budget), Grace: duration(raw.Grace), KillAfter: duration(raw.KillAfter),
+		OnOverrun: research.Outcome(orDefault(raw.OnOverrun, overrunOutcome(research.TrainBudgetOverrun))),
+	}
+	if l.doc.has(at+".budget") && (p.Budget <= 0 || p.Budget > longestPhase) {
+		l.fail(at+".budget", "", "%s.budget: %s is not between 0 and 14 days", at, p.Budget.Std())
+	}
+	tolerated := p.Budget + p.Grace
+	if p.KillAfter = orDefault(p.KillAfter, tolerated); p.KillAfter < tolerated {
+		l.fail(at+".kill_after", fmt.Sprintf("write at least %s, or leave it out", tolerated.Std()), "%s.kill_after: %s is before budget and grace are over", at, p.KillAfter.Std())
+	}
+	if (i == 0) != (raw.From == "") {
+		l.fail(at, "the first part begins with the process and has no `from`; each later one has the line that begins it", "%s: it is not said where %q begins", at, raw.Name)
+	}
+	if _, err := regexp.Compile(raw.From); err != nil {
+		l.fail(at+".from", "Go's syntax of regular expressions holds; use single quotes in YAML so that \\ stays", "%s.from: %v", at, err)
+	}
+	return p
 }
 
 func duration(d *research.Duration) research.Duration {

@@ -131,7 +131,7 @@ func ofRunner(guest string) bool {
 	if guest == "/" || guest == "/tmp" {
 		return true
 	}
-	places := []string{"/recipe", "/data", "/out", "/artifact", "/evaluator", "/result", "/mendel", "/proc", "/dev", "/sys"}
+	places := []string{"/recipe", "/data", "/out", "/artifact", "/cache", "/evaluator", "/result", "/mendel", "/proc", "/dev", "/sys"}
 	return slices.ContainsFunc(places, func(p string) bool { return within(guest, p) })
 }
 

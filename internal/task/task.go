@@ -23,6 +23,7 @@ type Task struct {
 	Checks               []Check
 	Phases               []Phase
 	Artifact             Artifact
+	Cache                *Cache // nil when phases share nothing
 	Seeds                int
 	Baseline             Baseline
 	Metrics              map[string]Metric
@@ -99,6 +100,8 @@ type Check struct {
 type Phase struct {
 	Name      string
 	Run       []string
+	Trusted   bool   // Run is the evaluator's code
+	Parts     []Part // of Run's time; then Budget and Timeout are 0
 	Evaluator []string
 	Subject   []string
 	Once      bool
@@ -112,10 +115,26 @@ type Phase struct {
 	Env       map[string]string
 }
 
+// A Part is a share of one command's time: from a line that it prints to the next part's.
+type Part struct {
+	Name      string
+	From      string // empty for the first
+	Budget    research.Duration
+	Grace     research.Duration
+	KillAfter research.Duration
+	OnOverrun research.Outcome
+}
+
 // Artifact is what training leaves for evaluation.
 type Artifact struct {
 	Files      []string // globs relative to MENDEL_OUT
 	CountsCode bool
+}
+
+// A Cache is compiled code that one phase, which sees no data, leaves for the trial's other phases.
+type Cache struct {
+	From  string   // a phase that runs once
+	Files []string // globs relative to MENDEL_OUT
 }
 
 // Baseline says how the starting recipe is measured.

@@ -32,6 +32,7 @@ type Plan struct {
 	Checks      []Check            `json:"checks,omitempty"`
 	Phases      []Phase            `json:"phases"`
 	Artifact    Artifact           `json:"artifact"`
+	Cache       *Cache             `json:"cache,omitempty"`
 	Metrics     map[string]Metric  `json:"metrics"`
 	Score       research.ScoreRule `json:"score"`
 	Bounds      []research.Bound   `json:"bounds,omitempty"`
@@ -78,6 +79,8 @@ type Check struct {
 type Phase struct {
 	Name      string            `json:"name"`
 	Run       []string          `json:"run,omitempty"`
+	Trusted   bool              `json:"trusted,omitempty"` // Run is the task's own program, and looks at what was left
+	Parts     []Part            `json:"parts,omitempty"`   // of Run's time; then Budget and Timeout are 0
 	Evaluator []string          `json:"evaluator,omitempty"`
 	Subject   []string          `json:"subject,omitempty"`
 	Once      bool              `json:"once,omitempty"`    // once in a trial, before all seeds
@@ -91,10 +94,28 @@ type Phase struct {
 	Env       map[string]string `json:"env,omitempty"`
 }
 
+// A Part is a share of the time of one command that does several things in one process. It begins
+// where the command first prints a line that From matches, and ends where the next part begins.
+type Part struct {
+	Name      string            `json:"name"`
+	From      string            `json:"from,omitempty"` // empty for the first, which begins with the command
+	Budget    research.Duration `json:"budget"`
+	Grace     research.Duration `json:"grace,omitempty"`
+	KillAfter research.Duration `json:"kill_after"`
+	OnOverrun research.Outcome  `json:"on_overrun"`
+}
+
 // Artifact is what passes from the phases that run the recipe to those after them.
 type Artifact struct {
 	Files      []string `json:"files,omitempty"` // globs relative to MENDEL_OUT
 	CountsCode bool     `json:"counts_code,omitempty"`
+}
+
+// A Cache is what one phase prepares for the others of its trial, and which costs them no time:
+// compiled code. Its phase runs once and sees no data, so that nothing learned can be in it.
+type Cache struct {
+	From  string   `json:"from"`  // the phase
+	Files []string `json:"files"` // globs relative to MENDEL_OUT
 }
 
 // A Metric is one number of a trial, and who establishes it.

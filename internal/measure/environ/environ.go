@@ -63,7 +63,7 @@ type Environment struct {
 
 // guestDirs are the mount points that every Root holds.
 var guestDirs = []string{
-	"recipe", "data", "out", "artifact", "evaluator", "result", "mendel", "tmp", "proc", "dev", "etc", "usr/bin", "usr/lib",
+	"recipe", "data", "out", "artifact", "cache", "evaluator", "result", "mendel", "tmp", "proc", "dev", "etc", "usr/bin", "usr/lib",
 }
 
 // Resolve works out the environment, or takes it from cacheDir when neither the request nor the
@@ -186,8 +186,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// layout is the version of what the cache stores.
-const layout = 2
+// layout is the version of what the cache stores and of the directories that a Root holds.
+const layout = 3
 
 // indexFile names the cache entry of a request.
 func (r *Request) indexFile(cacheDir string) (string, error) {

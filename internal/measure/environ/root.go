@@ -290,7 +290,7 @@ func (r *root) fallback() []string {
 }
 
 func (r *root) digest(e *Environment) string {
-	lines := slices.Clone(r.lines)
+	lines := append(slices.Clone(r.lines), fmt.Sprintf("layout %d", layout))
 	for _, m := range e.Mounts {
 		lines = append(lines, "mount "+m.Guest)
 	}

@@ -34,6 +34,7 @@ type attempt struct {
 	walls   map[string]timed
 	seeds   []*seedRecord
 	once    *seedRecord // of the phases that run once
+	cache   string      // directory of what the cache's phase left; empty before
 	found   []finding
 	made    int // directories in work/, for fresh names
 }
@@ -140,7 +141,7 @@ func (a *attempt) phases(ctx context.Context) error {
 	}
 	for i := range a.plan.Phases {
 		if p := &a.plan.Phases[i]; p.Once {
-			if ok, err := a.recipePhase(ctx, p, -1, a.once); !ok || err != nil {
+			if ok, err := a.phase(ctx, p, -1, a.once); !ok || err != nil {
 				return err
 			}
 		}
@@ -162,21 +163,28 @@ func (a *attempt) seed(ctx context.Context, i int) (ok bool, err error) {
 	a.seeds = append(a.seeds, s)
 	for n := range a.plan.Phases {
 		p := &a.plan.Phases[n]
-		switch {
-		case p.Once:
+		if p.Once {
 			continue
-		case p.Run != nil:
-			ok, err = a.recipePhase(ctx, p, i, s)
-		default:
-			if ok = a.artifactComplete(p.Name, s); ok {
-				ok, err = a.evaluatorPhase(ctx, p, i, s)
-			}
 		}
-		if !ok || err != nil {
+		if ok, err = a.phase(ctx, p, i, s); !ok || err != nil {
 			return false, err
 		}
 	}
 	return a.artifactComplete("the last phase", s), nil
+}
+
+// phase runs one phase. Whoever looks at what training left finds it complete.
+func (a *attempt) phase(ctx context.Context, p *bundle.Phase, i int, s *seedRecord) (ok bool, err error) {
+	switch {
+	case p.Run != nil && !p.Trusted:
+		return a.recipePhase(ctx, p, i, s)
+	case !a.artifactComplete(p.Name, s):
+		return false, nil
+	case p.Trusted:
+		return a.inspection(ctx, p, i, s)
+	default:
+		return a.evaluatorPhase(ctx, p, i, s)
+	}
 }
 
 // fresh names a path in work/ that nothing has used before.
@@ -228,7 +236,11 @@ func (a *attempt) record(run research.PhaseRun, log *capture, notes string, show
 // conclude makes the measurement out of all that was found.
 func (a *attempt) conclude() research.Measurement {
 	code := a.codeBytes()
-	m := research.Measurement{Seeds: a.spec.Attempt.Seeds, Metrics: aggregateMetrics(a.plan, a.seeds, len(a.spec.Attempt.Seeds), code)}
+	seeds := a.seeds
+	if len(seeds) == 0 { // stopped before the first: what was seen until then
+		seeds = []*seedRecord{a.once}
+	}
+	m := research.Measurement{Seeds: a.spec.Attempt.Seeds, Metrics: aggregateMetrics(a.plan, seeds, len(a.spec.Attempt.Seeds), code)}
 	m.Host, _ = os.Hostname()
 	if a.host != nil {
 		m.Sandbox = research.SandboxNote{

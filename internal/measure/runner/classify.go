@@ -62,7 +62,7 @@ func judgeBounds(plan *bundle.Plan, metrics map[string]research.MetricValue, wal
 	var margins []research.Margin
 	var found []finding
 	for _, b := range plan.Bounds {
-		if p := budgetedPhase(plan, b); p != nil {
+		if p := timeBudget(plan, b); p != nil {
 			run, ok := walls[p.Name]
 			if !ok {
 				continue
@@ -96,17 +96,25 @@ func judgeBounds(plan *bundle.Plan, metrics map[string]research.MetricValue, wal
 	return margins, found
 }
 
-// budgetedPhase finds the phase whose budget a bound is, or nil.
-func budgetedPhase(plan *bundle.Plan, b research.Bound) *bundle.Phase {
-	for i, p := range plan.Phases {
-		if b.Name == p.Name && b.Metric == "wall("+p.Name+")" {
-			return &plan.Phases[i]
+// timeBudget finds the phase or part whose budget a bound is, or nil.
+func timeBudget(plan *bundle.Plan, b research.Bound) *bundle.Part {
+	if b.Metric != "wall("+b.Name+")" {
+		return nil
+	}
+	for _, p := range plan.Phases {
+		if p.Name == b.Name {
+			return &bundle.Part{Name: p.Name, Budget: p.Budget, Grace: p.Grace}
+		}
+		for i := range p.Parts {
+			if p.Parts[i].Name == b.Name {
+				return &p.Parts[i]
+			}
 		}
 	}
 	return nil
 }
 
-func overrunReason(p *bundle.Phase, run timed) string {
+func overrunReason(p *bundle.Part, run timed) string {
 	ran := "ran " + secondsText(run.wall)
 	if run.killed {
 		ran = "was killed after " + secondsText(run.wall)

@@ -23,6 +23,7 @@ const (
 	guestData      = "/data"
 	guestOut       = "/out"
 	guestArtifact  = "/artifact"
+	guestCache     = "/cache"
 	guestEvaluator = "/evaluator"
 	guestResult    = "/result"
 	guestHelpers   = "/mendel"
@@ -55,9 +56,11 @@ type guest struct {
 	reader   string // sees the data that is visible to it; empty: none
 	out      string // host directories; empty: not mounted
 	artifact string
+	cache    string
 	result   string
 	files    []*os.File // from descriptor 3 on
 	log      io.Writer
+	watch    *stopwatch // nil unless the command's time has parts
 	limits   sandbox.Limits
 }
 
@@ -78,6 +81,7 @@ func (b *bench) command(g guest) (sandbox.Command, error) {
 	mount(b.helpers, guestHelpers, false)
 	mount(g.out, guestOut, true)
 	mount(g.artifact, guestArtifact, false)
+	mount(g.cache, guestCache, false)
 	mount(g.result, guestResult, true)
 	if g.trusted {
 		c.Dir = guestEvaluator
@@ -183,6 +187,9 @@ func (b *bench) environment(g guest) []string {
 	}
 	if g.artifact != "" {
 		set("MENDEL_ARTIFACT", guestArtifact)
+	}
+	if g.cache != "" {
+		set("MENDEL_CACHE", guestCache)
 	}
 	if g.result != "" {
 		set("MENDEL_RESULT", guestResult+"/"+resultName)

@@ -78,6 +78,9 @@ func (s *seedRecord) metric(name string, m bundle.Metric, codeBytes float64) (fl
 		v, ok := s.evaluator[name]
 		return v, ok
 	case research.FromRecipeLog:
+		if m.Measure != "" { // of a part, whose bounds the recipe prints
+			return s.measure(m.Measure, codeBytes)
+		}
 		return printed(s.logs[m.Phase], m.Pattern, m.Take)
 	}
 	return 0, false

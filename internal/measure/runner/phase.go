@@ -75,13 +75,20 @@ func (b *bench) run(ctx context.Context, g guest, killAfter time.Duration) (end,
 	}
 	began := time.Now()
 	var late atomic.Bool
-	timer := time.AfterFunc(killAfter, func() {
+	kill := func() {
 		late.Store(true)
 		p.Kill()
-	})
+	}
+	timer := time.AfterFunc(killAfter, kill)
+	if g.watch != nil {
+		g.watch.start(began, kill)
+	}
 	exit := p.Wait()
 	wall := time.Since(began)
 	timer.Stop()
+	if g.watch != nil {
+		g.watch.stop(began.Add(wall))
+	}
 	e := end{Exit: exit, wall: wall}
 	e.killed = late.Load() && e.Failed()
 	if ctx.Err() != nil {
@@ -128,16 +135,27 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 		return false, err
 	}
 	var log capture
-	e, err := a.run(ctx, guest{
+	g := guest{
 		argv: p.Run, phase: p.Name, env: p.Env, seed: a.seedOf(seed), reader: p.Name,
-		out: scratch.Dir, artifact: s.artifactDir, log: &log, limits: a.limits(),
-	}, p.KillAfter.Std())
+		out: scratch.Dir, artifact: s.artifactDir, cache: a.cache, log: &log, limits: a.limits(),
+	}
+	if g.watch, err = newStopwatch(p.Parts, &log); err != nil {
+		return false, err
+	}
+	if g.watch != nil {
+		g.log = g.watch
+	}
+	e, err := a.run(ctx, g, p.KillAfter.Std())
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	a.busy += e.wall
 	a.clock(p, s, e)
-	if err := a.record(runOf(p.Name, seed, e), &log, e.Note, true); err != nil {
+	notes := e.Note
+	if g.watch != nil {
+		notes = strings.TrimPrefix(notes+"\n[mendel] "+g.watch.record(a, s, e), "\n[mendel] ")
+	}
+	if err := a.record(runOf(p.Name, seed, e), &log, notes, true); err != nil {
 		return false, err
 	}
 	s.logs[p.Name], _ = log.content()
@@ -146,12 +164,17 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 		if p.Once {
 			why = preflight
 		}
-		if !e.killed || p.Budget == 0 { // else the budget's own bound says it
+		if !e.killed || p.Budget == 0 && p.Parts == nil { // else the budget's own bound says it
 			a.fail(why, p.OnFail, p.Name, e, p.KillAfter.Std(), s.logs[p.Name])
 		}
 		return false, nil
 	}
-	if p.Once {
+	if c := a.plan.Cache; c != nil && c.From == p.Name {
+		if ok, err := a.keepCache(scratch.Dir, p); !ok || err != nil {
+			return false, err
+		}
+	}
+	if p.Once && !a.inspected() {
 		return true, nil
 	}
 	return a.collectFrom(scratch.Dir, p, s)
@@ -160,11 +183,16 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 // clock keeps the times of a phase that has ended.
 func (a *attempt) clock(p *bundle.Phase, s *seedRecord, e end) {
 	wall := e.wall.Seconds()
-	if longest, ok := a.walls[p.Name]; !ok || wall > longest.wall {
-		a.walls[p.Name] = timed{wall, e.killed}
-	}
+	a.longest(p.Name, timed{wall, e.killed})
 	if !e.failed() {
 		s.wall[p.Name], s.cpu[p.Name] = wall, e.CPU.Seconds()
+	}
+}
+
+// longest keeps the longest run of a phase or part.
+func (a *attempt) longest(name string, t timed) {
+	if longest, ok := a.walls[name]; !ok || t.wall > longest.wall {
+		a.walls[name] = t
 	}
 }
 
@@ -189,6 +217,24 @@ func (a *attempt) collectFrom(out string, p *bundle.Phase, s *seedRecord) (ok bo
 	if c.refused != "" {
 		reason := p.Name + " " + c.refused
 		a.found = append(a.found, finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: p.Name, Exception: reason}})
+		return false, nil
+	}
+	return true, nil
+}
+
+// keepCache takes what a phase prepared for the phases after it. A cache that is empty costs only time.
+func (a *attempt) keepCache(out string, p *bundle.Phase) (ok bool, err error) {
+	a.cache = a.fresh("cache")
+	if err := os.Mkdir(a.cache, 0o755); err != nil {
+		return false, err
+	}
+	c, err := collect(out, a.cache, a.plan.Cache.Files, int64(a.plan.Resources.Disk))
+	if err != nil {
+		return false, fmt.Errorf("cache of %s: %w", p.Name, err)
+	}
+	if c.refused != "" {
+		reason := p.Name + " " + c.refused
+		a.found = append(a.found, finding{preflight, p.OnFail, reason, &research.CrashExcerpt{Phase: p.Name, Exception: reason}})
 		return false, nil
 	}
 	return true, nil
