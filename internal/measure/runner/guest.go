@@ -72,6 +72,9 @@ func (b *bench) command(g guest) (sandbox.Command, error) {
 		Root: b.env.Root, Mounts: slices.Clone(b.env.Mounts), Fallback: b.env.Fallback, Listed: b.env.Listed,
 		Devices: b.env.Devices, CPUs: b.placement.CPUs, Files: g.files, Stdout: g.log, Stderr: g.log, Limits: g.limits,
 	}
+	if g.watch != nil {
+		c.Stdout, c.Stderr = g.watch.stream(g.log), g.watch.stream(g.log)
+	}
 	mount := func(host, guest string, writable bool) {
 		if host != "" {
 			c.Mounts = append(c.Mounts, sandbox.Mount{Host: host, Guest: guest, Writable: writable})

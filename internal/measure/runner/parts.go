@@ -21,7 +21,6 @@ const maxMark = 4096
 // budget of its own, the command is killed when the part that it is in runs out, and so the sum of
 // the budgets bounds the whole, whatever is printed.
 type stopwatch struct {
-	out      io.Writer // everything goes on to here
 	parts    []bundle.Part
 	patterns []*regexp.Regexp // beside parts
 	ready    chan struct{}    // closed once the clock runs
@@ -30,17 +29,16 @@ type stopwatch struct {
 	at    int // the part that the command is in
 	since time.Time
 	walls []time.Duration // of the parts that have ended
-	line  []byte          // as far as it has arrived
 	timer *time.Timer
 	kill  func()
 }
 
 // newStopwatch is nil for a phase without parts.
-func newStopwatch(parts []bundle.Part, out io.Writer) (*stopwatch, error) {
+func newStopwatch(parts []bundle.Part) (*stopwatch, error) {
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	w := &stopwatch{out: out, parts: parts, ready: make(chan struct{})}
+	w := &stopwatch{parts: parts, ready: make(chan struct{})}
 	for _, p := range parts {
 		re, err := regexp.Compile(p.From)
 		if err != nil {
@@ -66,15 +64,27 @@ func (w *stopwatch) stop(now time.Time) {
 	w.walls = append(w.walls, now.Sub(w.since))
 }
 
-// Write implements io.Writer; it is called for stdout and stderr at the same time.
-func (w *stopwatch) Write(p []byte) (int, error) {
-	<-w.ready
-	w.scan(p)
-	return w.out.Write(p)
+// A stream is stdout or stderr on its way to the log. Each has lines of its own: the two arrive in pieces,
+// and a line of one must not swallow a line of the other.
+type stream struct {
+	watch *stopwatch
+	out   io.Writer
+	line  []byte // as far as it has arrived
+}
+
+// stream watches one stream.
+func (w *stopwatch) stream(out io.Writer) io.Writer { return &stream{watch: w, out: out} }
+
+// Write implements io.Writer.
+func (s *stream) Write(p []byte) (int, error) {
+	<-s.watch.ready
+	s.scan(p)
+	return s.out.Write(p)
 }
 
 // scan looks for the line that begins the next part. One chunk can hold several.
-func (w *stopwatch) scan(p []byte) {
+func (s *stream) scan(p []byte) {
+	w := s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(p) > 0 && w.at+1 < len(w.parts) {
@@ -83,14 +93,14 @@ func (w *stopwatch) scan(p []byte) {
 		if end >= 0 {
 			piece = p[:end]
 		}
-		w.line = append(w.line, piece[:min(len(piece), maxMark-len(w.line))]...)
+		s.line = append(s.line, piece[:min(len(piece), maxMark-len(s.line))]...)
 		if end < 0 {
 			return
 		}
-		if w.patterns[w.at+1].Match(w.line) {
+		if w.patterns[w.at+1].Match(s.line) {
 			w.next()
 		}
-		w.line, p = w.line[:0], p[end+1:]
+		s.line, p = s.line[:0], p[end+1:]
 	}
 }
 

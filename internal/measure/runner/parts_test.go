@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -43,17 +44,24 @@ func TestPartsOfATime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				w, err := newStopwatch(parts, &out)
+				w, err := newStopwatch(parts)
 				if err != nil {
 					t.Fatal(err)
 				}
+				stdout, stderr := w.stream(&out), w.stream(io.Discard)
 				began, killed := time.Now(), time.Duration(0)
 				w.start(began, func() { killed = time.Since(began) })
 				printed := ""
 				for _, l := range c.prints {
 					time.Sleep(l.after * time.Second)
-					if _, err := w.Write([]byte(l.text)); err != nil {
-						t.Fatal(err)
+					for _, to := range []io.Writer{stderr, stdout} {
+						text := l.text
+						if to == stderr { // begins a line and does not end it
+							text = "a warning"
+						}
+						if _, err := io.WriteString(to, text); err != nil {
+							t.Fatal(err)
+						}
 					}
 					printed += l.text
 				}
@@ -73,18 +81,19 @@ func TestPartsOfATime(t *testing.T) {
 
 // A line without end costs no memory.
 func TestEndlessLine(t *testing.T) {
-	w, err := newStopwatch([]bundle.Part{{Name: "a", KillAfter: research.Duration(time.Hour)}, {Name: "b", From: "^x$"}}, &bytes.Buffer{})
+	w, err := newStopwatch([]bundle.Part{{Name: "a", KillAfter: research.Duration(time.Hour)}, {Name: "b", From: "^x$"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.start(time.Now(), func() {})
 	defer w.stop(time.Now())
+	s := &stream{watch: w, out: io.Discard}
 	for range 100 {
-		if _, err := w.Write(bytes.Repeat([]byte("y"), 10_000)); err != nil {
+		if _, err := s.Write(bytes.Repeat([]byte("y"), 10_000)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(w.line) > maxMark {
-		t.Errorf("%d bytes of a line are kept", len(w.line))
+	if len(s.line) > maxMark {
+		t.Errorf("%d bytes of a line are kept", len(s.line))
 	}
 }

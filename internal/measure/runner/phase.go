@@ -139,11 +139,8 @@ func (a *attempt) recipePhase(ctx context.Context, p *bundle.Phase, seed int, s 
 		argv: p.Run, phase: p.Name, env: p.Env, seed: a.seedOf(seed), reader: p.Name,
 		out: scratch.Dir, artifact: s.artifactDir, cache: a.cache, log: &log, limits: a.limits(),
 	}
-	if g.watch, err = newStopwatch(p.Parts, &log); err != nil {
+	if g.watch, err = newStopwatch(p.Parts); err != nil {
 		return false, err
-	}
-	if g.watch != nil {
-		g.log = g.watch
 	}
 	e, err := a.run(ctx, g, p.KillAfter.Std())
 	if err != nil {
