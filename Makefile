@@ -44,6 +44,7 @@ bench: build ## measure what the README quotes; prints ratios of one run
 	$(GO) run ./bench/overhead -mendel $(abspath $(BIN))
 	$(GO) run ./bench/history
 	$(GO) run ./bench/swarm
+	$(GO) run ./bench/keeprules
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for a while each (FUZZTIME=30s)

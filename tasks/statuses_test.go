@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"mendel/internal/loop"
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/sandbox"
 	"mendel/internal/research"
@@ -205,7 +204,7 @@ func (e ending) bringAbout(t *testing.T, host *sandbox.Host, spec bundle.Spec, p
 	if e.cost == measured {
 		seeds = pkg.Seeds
 	}
-	spec.Attempt.Seeds = loop.SeedsFor(1, 1, 0, seeds)
+	spec.Attempt.Seeds = research.SeedsFor(1, 1, 0, seeds)
 	for _, p := range pkg.Phases {
 		switch {
 		case p.Name == e.cut:

@@ -168,7 +168,7 @@ func prepare(t *testing.T, pkg *task.Task) (*sandbox.Host, bundle.Spec) {
 // measure scores a recipe once, as a run would measure a baseline for the n-th time.
 func measure(t *testing.T, host *sandbox.Host, spec bundle.Spec, pkg *task.Task, dir string, n int) float64 {
 	t.Helper()
-	spec.Attempt.Seeds = loop.SeedsFor(0, research.Baseline, n, pkg.Seeds)
+	spec.Attempt.Seeds = research.SeedsFor(0, research.Baseline, n, pkg.Seeds)
 	m := attempt(t, host, spec, files(t, dir, pkg.Recipe.Editable), pkg.Evaluator.Dir)
 	if m.Outcome != research.Valid || m.Score == nil {
 		t.Fatalf("%s ended %s: %s", dir, m.Outcome, m.Reason)

@@ -36,6 +36,7 @@ type runFlags struct {
 	recipe        string
 	unsandboxed   bool
 	plain         bool
+	keep          keepFlags
 
 	config      string
 	proposers   []string
@@ -98,12 +99,13 @@ func (f *runFlags) bind(c *cobra.Command) {
 	flags.SortFlags = false
 	flags.StringVar(&f.state, "state", "", "directory for the run (default: runs/<task>-<date>-<n>)")
 	flags.BoolVar(&f.resume, "resume", false, "go on with a run: the one named, or the newest")
-	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials in all")
+	flags.IntVar(&f.trials, "trials", 0, "stop after this many submitted trials in all; measuring one again to confirm it counts too")
 	flags.Float64Var(&f.hours, "hours", 0, "stop after this many hours of supervision")
 	flags.Float64Var(&f.noImprovement, "no-improvement", 0, "stop after this many hours without a keep")
 	flags.Float64Var(&f.usd, "usd", 0, "stop before model calls cost more than this many US dollars in all")
 	flags.Int64Var(&f.tokens, "tokens", 0, "stop before model calls read and write more than this many tokens in all")
 	flags.IntVar(&f.parallel, "parallel", 0, "trials at a time (default: as many as the task's resources fit)")
+	f.keep.bind(c)
 	flags.StringVar(&f.agents, "agents", "specialists", "specialists, generic:N or single")
 	flags.BoolVar(&f.noLineage, "no-lineage", false, "control arm: no session may see history")
 	flags.StringSliceVar(&f.roles, "roles", nil, "only these roles (default: all)")
@@ -197,7 +199,7 @@ func startRun(c *cobra.Command, f runFlags, name string) error {
 func resumeRun(c *cobra.Command, f runFlags, args []string) error {
 	for _, flag := range []string{
 		"agents", "no-lineage", "roles", "config", "proposer", "base-url", "temperature", "thinking", "max-output", "web-search",
-		"max-turns", "session-usd", "seed", "allow-unsandboxed", "recipe",
+		"max-turns", "session-usd", "seed", "allow-unsandboxed", "recipe", "keep", "alpha", "pairs",
 	} {
 		if c.Flags().Changed(flag) {
 			return research.Hinted(usageError{fmt.Errorf("--%s cannot change on --resume: the run registered it", flag)},
@@ -299,9 +301,9 @@ func changedBudgets(c *cobra.Command, store *lineage.Store, now, typed research.
 	if err != nil {
 		return now, err
 	}
-	if c.Flags().Changed("trials") && typed.Trials > 0 && typed.Trials <= spend.Trials {
-		return now, research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.Trials)},
-			fmt.Sprintf("--trials %d for ten more", spend.Trials+10))
+	if c.Flags().Changed("trials") && typed.Trials > 0 && typed.Trials <= spend.OfTrials() {
+		return now, research.Hinted(usageError{fmt.Errorf("--trials %d: the run has %d trials already, and the number is a total", typed.Trials, spend.OfTrials())},
+			fmt.Sprintf("--trials %d for ten more", spend.OfTrials()+10))
 	}
 	if c.Flags().Changed("usd") && typed.USD > 0 && typed.USD <= spend.Charge.USD {
 		return now, research.Hinted(usageError{fmt.Errorf("--usd %g: the run has spent $%.2f already, and the number is a total", typed.USD, spend.Charge.USD)},

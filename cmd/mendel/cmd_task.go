@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mendel/internal/lineage"
-	"mendel/internal/loop"
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/runner"
 	"mendel/internal/research"
@@ -157,7 +156,7 @@ func measureOnce(ctx context.Context, t *taskPackage, b *workbench) (m research.
 	defer func() { err = errors.Join(err, bundle.Remove(scratch)) }()
 	spec := b.spec(t)
 	spec.Run, spec.TreeHash, spec.AllowUnsandboxed = "check", root.Hash, true
-	spec.Attempt = research.Attempt{Number: 1, Token: newToken(), Seeds: loop.SeedsFor(0, research.Baseline, 0, t.Seeds)}
+	spec.Attempt = research.Attempt{Number: 1, Token: newToken(), Seeds: research.SeedsFor(0, research.Baseline, 0, t.Seeds)}
 	made, err := bundle.Create(filepath.Join(scratch, "bundle"), spec, tree, t.Evaluator.Dir)
 	if err != nil {
 		return m, err

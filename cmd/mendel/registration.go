@@ -31,11 +31,15 @@ func registration(t *taskPackage, b *workbench, f runFlags, c runConfig) (resear
 	if err != nil {
 		return research.Registration{}, nil, err
 	}
+	keep, replicates, err := f.keep.rule(t)
+	if err != nil {
+		return research.Registration{}, nil, err
+	}
 	reg := research.Registration{
 		Run: newToken()[:12], Mendel: programVersion(), VerdictVersion: research.VerdictVersion,
 		Task:  research.TaskIdentity{Name: t.Name, Title: t.Title, Dir: t.Dir, Hash: t.Hash, Evaluator: t.EvaluatorHash, Upstream: t.Pins()},
-		Score: t.Score, Bounds: t.Bounds, NoiseKind: t.NoiseKind, Keep: t.Keep,
-		Arm: c.arm, Agents: c.agents, Budgets: c.budgets, Caps: c.caps, Replicates: t.Baseline.Replicates, Seeds: t.Seeds, Seed: f.seed,
+		Score: t.Score, Bounds: t.Bounds, NoiseKind: t.NoiseKind, Keep: keep,
+		Arm: c.arm, Agents: c.agents, Budgets: c.budgets, Caps: c.caps, Replicates: replicates, Seeds: t.Seeds, Seed: f.seed,
 		Certificate: t.Certificate, Sandbox: b.note, SandboxRequire: t.Sandbox, Unsandboxed: b.below && f.unsandboxed,
 		Parallel: f.parallel, Prices: c.prices, Site: b.sitePath, SiteDigest: b.siteDigest, Environment: b.environment,
 		BaselineTree: root.Hash, Machine: &machine, AgentsUnconfined: f.unsandboxed && slices.ContainsFunc(c.agents, isCommand),

@@ -52,6 +52,9 @@ func (r *Reader) Spend() (research.Spend, error) {
 			TrialWall: st.trialWall, LostWall: st.lostWall, CheckCPU: st.checkCPU,
 			Supervised: research.SecondsOf(st.supervised),
 		}
+		if err := readReplicates(s, &spend); err != nil {
+			return spend, err
+		}
 		return spend, readModelSpend(s, &spend)
 	})
 }

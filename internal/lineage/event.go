@@ -145,6 +145,8 @@ func decode(kind research.FactKind, payload string) (research.Fact, error) {
 		return decodeAs[research.AttemptLost](payload)
 	case research.KindCalibrated:
 		return decodeAs[research.Calibrated](payload)
+	case research.KindConfirming:
+		return decodeAs[research.Confirming](payload)
 	case research.KindJudged:
 		return decodeAs[research.Judged](payload)
 	case research.KindStopped:

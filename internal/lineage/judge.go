@@ -48,7 +48,7 @@ func (r *Reader) Calibration() (research.Calibrated, error) {
 
 // judgement is what a verdict on a pending trial would rest on now.
 func judgement(s *session, reg research.Registration, st state, id research.TrialID) (research.Judgement, error) {
-	j := research.Judgement{Rule: reg.Keep, Score: reg.Score, Trial: id, Noise: st.noise}
+	j := research.Judgement{Rule: reg.Keep, Score: reg.Score, Trial: id, Noise: st.noise, NoiseKind: reg.NoiseKind}
 	open, err := collect(s, scanAttempt, `SELECT `+attemptColumns+` FROM attempts WHERE trial = ? AND state = 'open'`, int64(id))
 	if err != nil {
 		return j, err
@@ -60,24 +60,33 @@ func judgement(s *session, reg research.Registration, st state, id research.Tria
 	if err != nil {
 		return j, err
 	}
-	if j.Candidate = research.Pool(results); len(results) == 0 {
-		if j.Candidate, err = abandoned(s, id); err != nil {
-			return j, err
-		}
+	switch {
+	case len(results) == 0:
+		j.Candidate, err = abandoned(s, id)
+	case id == research.Baseline:
+		j.Candidate = research.Pool(results)
+	default:
+		j.Candidate = results[0]
 	}
-	if id == research.Baseline {
-		return j, nil
+	if err != nil || id == research.Baseline {
+		return j, err
 	}
 	if !st.incumbent.Valid {
 		return j, unready("there is no incumbent to compare with: the baseline was not judged valid")
 	}
 	j.Incumbent = st.incumbent.V
 	var reference float64
-	if err := s.row(`SELECT score FROM trials WHERE id = ?`, []any{int64(j.Incumbent)}, &reference); err != nil {
+	if err := s.row(`SELECT score, replicates FROM trials WHERE id = ?`, []any{int64(j.Incumbent)}, &reference, &j.ReferenceN); err != nil {
 		return j, fmt.Errorf("score of the incumbent %s: %w", j.Incumbent, err)
 	}
 	j.Reference = &reference
-	return j, nil
+	if j.Incumbent != research.Baseline && j.ReferenceN > 1 {
+		j.ReferenceN /= 2 // of its confirmation, whose other half measured the incumbent before it
+	}
+	if reg.Keep.Rule == research.Confirmed {
+		j.Contest, j.Offer, err = contest(s, reg, st, id, results)
+	}
+	return j, err
 }
 
 // abandoned stands in for the measurement of a trial that never got one.

@@ -127,6 +127,9 @@ func openWriter(path string) (*Store, error) {
 	if err := writer.exec("PRAGMA journal_mode = WAL"); err != nil {
 		return nil, errors.Join(err, db.close())
 	}
+	if err := upgrade(writer); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
 	return &Store{db: db, writer: writer, deflate: newCompressor()}, nil
 }
 

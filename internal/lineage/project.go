@@ -69,6 +69,8 @@ func (p *projector) project(st *state, e research.Event) error {
 		return p.attemptLost(st, e.At, f)
 	case research.Calibrated:
 		return p.calibrated(st, f)
+	case research.Confirming:
+		return p.confirming(*st, f)
 	case research.Judged:
 		return p.judged(st, e, f)
 	}

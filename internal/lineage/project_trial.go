@@ -84,6 +84,9 @@ func (p *projector) dispatched(at time.Time, f research.Dispatched) error {
 	if err != nil {
 		return err
 	}
+	if err := p.asked(f); err != nil {
+		return err
+	}
 	if a.Replicate < 0 || a.Token == "" {
 		return misfit(f, "an attempt has a replicate from 0 and a token")
 	}
@@ -145,11 +148,16 @@ func (p *projector) measured(st *state, e research.Event, f research.Measured) e
 		float64(m.Wall), e.Seq, int64(a.Trial), a.Replicate, a.Number); err != nil {
 		return err
 	}
-	all, err := measurements(p.s, a.Trial)
+	if p.reg.Keep.Rule == research.Confirmed && a.Replicate > 0 {
+		if err := p.replicated(a.Trial, m.Wall); err != nil {
+			return err
+		}
+	}
+	estimated, err := estimate(p.s, p.reg, a.Trial)
 	if err != nil {
 		return err
 	}
-	score := research.Pool(all).Score
+	score := estimated.Score
 	return p.s.exec(`UPDATE trials SET replicates = replicates + 1, score = ?, order_score = ?, measured_seq = coalesce(measured_seq, ?) WHERE id = ?`,
 		nullable(score), p.orderScore(score), e.Seq, int64(a.Trial))
 }
@@ -253,17 +261,17 @@ func (p *projector) judged(st *state, e research.Event, f research.Judged) error
 		return err
 	}
 	judgement, err := judgement(p.s, p.reg, *st, f.Trial)
-	if unready := (*unreadyError)(nil); errors.As(err, &unready) {
-		return misfit(f, "%v", unready)
-	}
 	if err != nil {
-		return err
+		return unreadyMisfit(f, err)
 	}
 	verdict := research.Judge(judgement)
-	status := research.StatusOf(f.Trial, judgement.Candidate.Outcome, verdict)
+	outcome := judgement.Outcome()
+	status := research.StatusOf(f.Trial, outcome, verdict)
 	switch {
-	case f.Outcome != judgement.Candidate.Outcome:
-		return misfit(f, "trial %s was measured as %q, not %q", f.Trial, judgement.Candidate.Outcome, f.Outcome)
+	case research.Next(judgement) != research.ToJudge:
+		return misfit(f, "the keep rule asks for more measurements of trial %s before a verdict", f.Trial)
+	case f.Outcome != outcome:
+		return misfit(f, "trial %s was measured as %q, not %q", f.Trial, outcome, f.Outcome)
 	case !sameJSON(verdict, f.Verdict):
 		return misfit(f, "the verdict on trial %s does not follow from its measurements: %s", f.Trial, difference(verdict, f.Verdict))
 	case f.Status != status:
@@ -273,11 +281,24 @@ func (p *projector) judged(st *state, e research.Event, f research.Judged) error
 		st.incumbent = sql.Null[research.TrialID]{V: f.Trial, Valid: true}
 		st.keptAt, st.keptSupervised = e.At, st.supervised
 	}
+	if judgement.Contest != nil {
+		if err := p.confirmed(f.Trial, verdict.Keep && status.Ranks()); err != nil {
+			return err
+		}
+	}
 	if err := p.s.exec(`UPDATE trials SET ended_at = ?, status = ?, judged_seq = ? WHERE id = ?`,
 		formatTime(e.At), string(status), e.Seq, int64(f.Trial)); err != nil {
 		return err
 	}
 	return p.s.exec(`INSERT INTO tallies (role, status, n) SELECT role, status, 1 FROM trials WHERE id = ? ON CONFLICT DO UPDATE SET n = n + 1`, int64(f.Trial))
+}
+
+// unreadyMisfit makes a misfit of the reason why a trial cannot be judged now.
+func unreadyMisfit(f research.Fact, err error) error {
+	if unready := (*unreadyError)(nil); errors.As(err, &unready) {
+		return misfit(f, "%v", unready)
+	}
+	return err
 }
 
 // orderScore turns scores so that ascending order is best first.

@@ -94,11 +94,12 @@ func isStill(path string) bool {
 
 // checkFormat says whether the file is one that this program can read.
 func checkFormat(s *session) error {
-	var id, version int
+	var id int
 	if err := s.row(`PRAGMA application_id`, nil, &id); err != nil {
 		return err
 	}
-	if err := s.row(`PRAGMA user_version`, nil, &version); err != nil {
+	version, err := versionOf(s)
+	if err != nil {
 		return err
 	}
 	switch {
@@ -106,8 +107,8 @@ func checkFormat(s *session) error {
 		return errors.New("this is not a run file of Mendel")
 	case version > schemaVersion:
 		return research.Hinted(fmt.Errorf("its format is %d, and this program knows up to %d", version, schemaVersion), "it was written by a newer Mendel: use that one")
-	case version < schemaVersion:
-		return research.Hinted(fmt.Errorf("its format is %d, and this program knows %d alone", version, schemaVersion), "it was written by an older Mendel: use that one")
+	case version < oldestVersion:
+		return research.Hinted(fmt.Errorf("its format is %d, and this program knows %d to %d", version, oldestVersion, schemaVersion), "it was written by an older Mendel: use that one")
 	}
 	return nil
 }

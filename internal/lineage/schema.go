@@ -8,8 +8,10 @@ import (
 const (
 	// applicationID marks a file as ours: "Mndl".
 	applicationID = 0x4d6e646c
-	// schemaVersion grows with every change of the tables or of the facts' fields.
-	schemaVersion = 2
+	// schemaVersion grows with every change of the tables or of the facts' fields. A file of an older one,
+	// from oldestVersion on, is read as it is, and gets the tables it lacks when it is opened for writing.
+	schemaVersion = 3
+	oldestVersion = 2
 )
 
 // storage holds what cannot be recomputed. {} is where a schema's name goes.
@@ -161,17 +163,49 @@ CREATE TABLE {}tallies (
 	status TEXT NOT NULL,
 	n      INTEGER NOT NULL,
 	PRIMARY KEY (role, status)
-) STRICT, WITHOUT ROWID`
+) STRICT, WITHOUT ROWID;
+` + since3
 
-// projected lists the projections with the columns that name a row.
-var projected = []struct{ table, key string }{
-	{"state", "id"},
-	{"trials", "id"},
-	{"attempts", "trial, replicate, number"},
-	{"sessions", "id"},
-	{"open_calls", "session, call"},
-	{"ledger", "role, model"},
-	{"tallies", "role, status"},
+// since3 came with version 3. In confirmations, kept is NULL while one is under way; measured and
+// wall_s are of the replicates that were accepted.
+const since3 = `CREATE TABLE {}confirmations (
+	number    INTEGER PRIMARY KEY,
+	trial     INTEGER NOT NULL,
+	incumbent INTEGER NOT NULL,
+	alpha     REAL NOT NULL,
+	pairs     INTEGER NOT NULL,
+	measured  INTEGER NOT NULL,
+	wall_s    REAL NOT NULL,
+	kept      INTEGER
+) STRICT`
+
+// projected lists the projections with the columns that name a row, and the version they came with.
+var projected = []struct {
+	table, key string
+	since      int
+}{
+	{"state", "id", 2},
+	{"trials", "id", 2},
+	{"attempts", "trial, replicate, number", 2},
+	{"sessions", "id", 2},
+	{"open_calls", "session, call", 2},
+	{"ledger", "role, model", 2},
+	{"tallies", "role, status", 2},
+	{"confirmations", "number", 3},
+}
+
+// upgrade gives a file of an older version the tables that it lacks. They are empty: no event of such a
+// file fills them.
+func upgrade(s *session) error {
+	version, err := versionOf(s)
+	if err != nil || version >= schemaVersion {
+		return err
+	}
+	return execAll(s, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", strings.ReplaceAll(since3, "{}", ""), schemaVersion))
+}
+
+func versionOf(s *session) (version int, err error) {
+	return version, s.row(`PRAGMA user_version`, nil, &version)
 }
 
 // createSchema makes a run file's tables.
@@ -204,11 +238,15 @@ func statements(script string) []string {
 	return list
 }
 
-// schemaObjects gives the statement of each table and index of a run file by what it makes, like
-// "table trials". SQLite keeps the statements to the letter.
-func schemaObjects() map[string]string {
+// schemaObjects gives the statement of each table and index of a run file of a version by what it makes,
+// like "table trials". SQLite keeps the statements to the letter.
+func schemaObjects(version int) map[string]string {
 	objects := map[string]string{}
-	for _, statement := range append(statements(storage), statements(strings.ReplaceAll(projections, "{}", ""))...) {
+	tables := projections
+	if version < 3 {
+		tables = strings.TrimSuffix(tables, ";\n"+since3)
+	}
+	for _, statement := range append(statements(storage), statements(strings.ReplaceAll(tables, "{}", ""))...) {
 		words := strings.Fields(statement)
 		objects[strings.ToLower(words[1])+" "+words[2]] = statement
 	}

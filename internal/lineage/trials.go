@@ -88,7 +88,7 @@ func (r *Reader) trials(clause string, args ...any) ([]research.Trial, error) {
 		}
 		trials := make([]research.Trial, len(rows))
 		for i, row := range rows {
-			if trials[i], err = row.complete(s, r.decoded); err != nil {
+			if trials[i], err = row.complete(s, r); err != nil {
 				return nil, fmt.Errorf("trial %s: %w", row.trial.ID, err)
 			}
 		}
@@ -121,14 +121,18 @@ func scanTrial(row scanner) (r trialRow, err error) {
 	return r, errors.Join(submittedErr, startedErr, endedErr)
 }
 
-func (r trialRow) complete(s *session, known *decoded) (research.Trial, error) {
+func (r trialRow) complete(s *session, reader *Reader) (research.Trial, error) {
+	known := reader.decoded
 	if r.measuredText.Valid {
 		m, err := known.measurement(measurementKey{r.measuredSeq.Int64, r.replicates}, func() (research.Measurement, error) {
 			if r.replicates == 1 {
 				return decodeMeasurement(r.measuredText.String)
 			}
-			results, err := measurements(s, r.trial.ID)
-			return research.Pool(results), err
+			reg, err := reader.Registration()
+			if err != nil {
+				return research.Measurement{}, err
+			}
+			return estimate(s, reg, r.trial.ID)
 		})
 		if err != nil {
 			return r.trial, err

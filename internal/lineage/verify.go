@@ -118,6 +118,7 @@ type verification struct {
 	// replaying says that the projections of the events so far could be recomputed.
 	replaying bool
 	headSeen  bool
+	version   int // of the file's format
 }
 
 func (v *verification) find(place string, intact int64, format string, args ...any) {
@@ -170,7 +171,12 @@ func (v *verification) schema() error {
 	if err != nil {
 		return err
 	}
-	missing := schemaObjects()
+	version, err := versionOf(v.s)
+	if err != nil {
+		return err
+	}
+	v.version = version
+	missing := schemaObjects(version)
 	for _, o := range stored {
 		statement, ok := missing[o.name]
 		switch {
@@ -254,8 +260,8 @@ func (v *verification) event(p *projector, r record) error {
 		v.replaying = false
 		return nil
 	}
-	if registered, ok := event.Fact.(research.Registered); ok && registered.VerdictVersion != research.VerdictVersion {
-		problem("its verdicts were made by arithmetic %d, and this program can recompute %d alone", registered.VerdictVersion, research.VerdictVersion)
+	if registered, ok := event.Fact.(research.Registered); ok && (registered.VerdictVersion < 1 || registered.VerdictVersion > research.VerdictVersion) {
+		problem("its verdicts were made by arithmetic %d, and this program can recompute 1 to %d", registered.VerdictVersion, research.VerdictVersion)
 		v.replaying = false
 	}
 	switch event.Fact.(type) {

@@ -77,6 +77,9 @@ func (v *verification) blobs() error {
 // projections compares the file's projections with the recomputed ones, value by value.
 func (v *verification) projections() error {
 	for _, p := range projected {
+		if p.since > v.version {
+			continue
+		}
 		if err := v.table(p.table, strings.Split(p.key, ", ")); err != nil {
 			return err
 		}

@@ -20,36 +20,70 @@ func (l *Loop) mayStartTrial() bool {
 }
 
 // mayStartSubmission says whether the trial budget has room.
-func (l *Loop) mayStartSubmission() bool {
-	if l.budgets.Trials == 0 {
-		return true
-	}
-	spend, err := l.cfg.Store.Spend()
-	if err != nil {
-		l.fail(err)
-		return false
-	}
-	return spend.Trials < l.budgets.Trials
-}
+func (l *Loop) mayStartSubmission() bool { return l.trialsLeft(0) }
 
-// mayOpenSession says whether a trial would be left for one more session: each open session
-// that has not submitted holds one in reserve.
+// mayOpenSession says whether a trial would be left for one more session, and what confirming it takes
+// at least: each open session that has not submitted holds one in reserve.
 func (l *Loop) mayOpenSession() bool {
-	if l.budgets.Trials == 0 {
-		return true
-	}
-	spend, err := l.cfg.Store.Spend()
-	if err != nil {
-		l.fail(err)
-		return false
-	}
 	reserved := 0
 	for _, m := range l.team {
 		if m.session != 0 && m.submits == 0 {
 			reserved++
 		}
 	}
-	return spend.Trials+reserved < l.budgets.Trials
+	return l.trialsLeft(reserved + l.toConfirm())
+}
+
+// trialsLeft says whether the trial budget has room beside what is set aside. A replicate of a
+// confirmation counts as a trial, and the confirmation under way has all that it may need.
+func (l *Loop) trialsLeft(reserved int) bool {
+	if l.budgets.Trials == 0 {
+		return true
+	}
+	spend, err := l.cfg.Store.Spend()
+	if err != nil {
+		l.fail(err)
+		return false
+	}
+	return spend.OfTrials()+spend.ReservedReplicates+reserved < l.budgets.Trials
+}
+
+// toConfirm is the fewest measurements that could confirm one more trial.
+func (l *Loop) toConfirm() int {
+	if l.reg.Keep.Rule != research.Confirmed || l.budgets.Trials == 0 {
+		return 0
+	}
+	ahead, err := l.cfg.Store.Ahead()
+	if err != nil {
+		l.fail(err)
+		return 0
+	}
+	if ahead.Alpha != l.ahead.Alpha { // reckoning what it takes is not for every event
+		l.ahead, l.least = ahead, 2*ahead.Least()
+	}
+	return l.least
+}
+
+// trialsUsed says how the trial budget was used up; "" while it is not, or a confirmation may give some back.
+func (l *Loop) trialsUsed() string {
+	if l.trialsLeft(l.toConfirm()) {
+		return ""
+	}
+	spend, err := l.cfg.Store.Spend()
+	if err != nil {
+		l.fail(err)
+		return ""
+	}
+	switch {
+	case spend.ReservedReplicates > 0:
+		return ""
+	case spend.OfTrials() < l.budgets.Trials:
+		return fmt.Sprintf("%d of %d trials are used, %d of them to confirm others, and the rest would not confirm one more",
+			spend.OfTrials(), l.budgets.Trials, spend.Replicates)
+	case spend.Replicates > 0:
+		return fmt.Sprintf("all %d trials are used, %d of them to confirm others", l.budgets.Trials, spend.Replicates)
+	}
+	return fmt.Sprintf("all %d trials are used", l.budgets.Trials)
 }
 
 // checkBudgets stops new work when a budget is used up.
@@ -58,8 +92,8 @@ func (l *Loop) checkBudgets() {
 		return
 	}
 	b := l.budgets
-	if !l.mayStartSubmission() {
-		l.halt(fmt.Sprintf("all %d trials are used", b.Trials), false)
+	if used := l.trialsUsed(); used != "" {
+		l.halt(used, false)
 		return
 	}
 	if b.Time == 0 && b.NoImprovement == 0 {

@@ -58,7 +58,7 @@ type Bench interface {
 type Ending struct {
 	Reason      string
 	Interrupted bool // work was left undone; the run can be resumed
-	Trials      int
+	Trials      int  // used of the budget
 }
 
 // A Loop supervises one run.
@@ -74,6 +74,9 @@ type Loop struct {
 	state    control.State
 	team     []*member
 	queue    fairQueue
+	contend  []research.TrialID // trials that wait to be confirmed, in the order in which they came
+	ahead    research.Confirmation
+	least    int // measurements that the confirmation ahead takes at least
 	running  map[jobKey]*runningJob
 	awaiting map[research.TrialID][]chan<- research.Trial
 	outside  map[research.SessionID]*outsider
@@ -251,7 +254,7 @@ func (l *Loop) end() (Ending, error) {
 	if !l.append(research.Stopped{Reason: l.reason}) {
 		return Ending{}, l.failure
 	}
-	return Ending{Reason: l.reason, Interrupted: l.early, Trials: spend.Trials}, l.stuck
+	return Ending{Reason: l.reason, Interrupted: l.early, Trials: spend.OfTrials()}, l.stuck
 }
 
 // append writes a fact and the blobs that it names; a failure ends the run. Writing outlasts

@@ -59,7 +59,8 @@ func (l *Loop) recover() error {
 		if p.Trial.ID == research.Baseline {
 			l.state = control.Measuring
 		}
-		if decided(p.Attempts, l.replicates(p.Trial.ID)) {
+		replicates := l.replicates(p.Trial.ID, p.Attempts)
+		if decided(p.Attempts, replicates) {
 			l.judge(p.Trial.ID) // its supervisor died between measurement and verdict
 			continue
 		}
@@ -67,7 +68,7 @@ func (l *Loop) recover() error {
 		for _, a := range p.Attempts {
 			newest[a.Replicate] = a
 		}
-		for replicate := range l.replicates(p.Trial.ID) {
+		for replicate := range replicates {
 			l.takeUp(p.Trial, replicate, newest[replicate])
 		}
 	}

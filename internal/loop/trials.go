@@ -2,8 +2,6 @@ package loop
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,9 +84,14 @@ func (l *Loop) start(j job) {
 		l.fail(fmt.Errorf("trial %s: %w", j.trial, err))
 		return
 	}
+	measured, repetition, err := l.measuredTrial(trial, j.replicate)
+	if err != nil {
+		l.fail(fmt.Errorf("trial %s: %w", j.trial, err))
+		return
+	}
 	attempt := research.Attempt{
 		Trial: j.trial, Replicate: j.replicate, Number: 1,
-		Token: l.cfg.Token(), Seeds: SeedsFor(l.reg.Seed, j.trial, j.replicate, l.reg.Seeds),
+		Token: l.cfg.Token(), Seeds: research.SeedsFor(l.reg.Seed, j.trial, repetition, l.reg.Seeds),
 	}
 	for _, a := range earlier {
 		if a.Replicate == j.replicate {
@@ -98,10 +101,14 @@ func (l *Loop) start(j job) {
 	// A recipe can see the name of its bundle's directory, so it says nothing: one that could tell a
 	// re-measurement from the first would behave for it.
 	name := filepath.Join("bundles", l.cfg.Token())
-	if !l.append(research.Dispatched{Attempt: attempt, Executor: l.cfg.Executor.Name(), Bundle: name}) {
+	dispatched := research.Dispatched{Attempt: attempt, Executor: l.cfg.Executor.Name(), Bundle: name}
+	if measured.ID != j.trial {
+		dispatched.Of = &measured.ID
+	}
+	if !l.append(dispatched) {
 		return
 	}
-	l.watch(j, attempt, name, &trial)
+	l.watch(j, attempt, name, &measured)
 }
 
 // watch follows one attempt to its end in a goroutine of its own. With a trial it makes the
@@ -254,21 +261,22 @@ func (l *Loop) finish(r *runningJob, end jobEnd) (accepted bool) {
 	return l.failure == nil
 }
 
-// judge decides keep or discard once every replicate of a trial is in.
+// judge takes a trial as far as its measurements go: to its verdict, or, where the keep rule asks for
+// it, to the next measurement.
 func (l *Loop) judge(id research.TrialID) {
 	attempts, err := l.cfg.Store.Attempts(id)
 	if err != nil {
 		l.fail(err)
 		return
 	}
-	if !decided(attempts, l.replicates(id)) {
+	if !decided(attempts, l.replicates(id, attempts)) {
 		l.measureOn(id, attempts)
 		return
 	}
 	l.queue.Drop(id) // what one failed replicate has settled
 	if id == research.Baseline {
-		if measured := measuredOf(attempts); measured > 0 && measured < l.replicates(id) && allValid(attempts) {
-			l.fail(research.Hinted(fmt.Errorf("only %d of %d measurements of the baseline could be made", measured, l.replicates(id)),
+		if measured := measuredOf(attempts); measured > 0 && measured < l.baselineReplicates() && allValid(attempts) {
+			l.fail(research.Hinted(fmt.Errorf("only %d of %d measurements of the baseline could be made", measured, l.baselineReplicates()),
 				"`"+l.mendel("log 000")+"` shows what failed; start a new run once that is mended"))
 			return
 		}
@@ -281,8 +289,11 @@ func (l *Loop) judge(id research.TrialID) {
 		l.fail(fmt.Errorf("judge %s: %w", id, err))
 		return
 	}
-	verdict := research.Judge(judgement)
-	outcome := judgement.Candidate.Outcome
+	if step := research.Next(judgement); step != research.ToJudge {
+		l.confirm(judgement, step, measuredOf(attempts))
+		return
+	}
+	verdict, outcome := research.Judge(judgement), judgement.Outcome()
 	if !l.append(research.Judged{Trial: id, Outcome: outcome, Verdict: verdict, Status: research.StatusOf(id, outcome, verdict)}) {
 		return
 	}
@@ -301,10 +312,13 @@ func (l *Loop) judge(id research.TrialID) {
 			l.baselineFailed(verdict.Reason)
 		}
 	}
+	if judgement.Contest != nil {
+		l.nextContender()
+	}
 }
 
-// decided says whether a trial's attempts settle it: nothing is open, and either every
-// replicate is in or one of them shows that the tree is not valid.
+// decided says whether a trial's attempts settle what was asked for: nothing is open, and either every
+// replicate is in, or one cannot be had, or one of the baseline's shows that it is not valid.
 func decided(attempts []lineage.AttemptRow, replicates int) bool {
 	measured, failed := 0, false
 	for _, a := range attempts {
@@ -314,7 +328,7 @@ func decided(attempts []lineage.AttemptRow, replicates int) bool {
 			return false
 		case lineage.AttemptMeasured:
 			measured++
-			failed = failed || a.Outcome != research.Valid
+			failed = failed || a.Trial == research.Baseline && a.Outcome != research.Valid
 		}
 	}
 	return failed || measured >= replicates
@@ -355,15 +369,6 @@ func (l *Loop) baselineFailed(reason string) {
 		"`"+l.mendel("log 000")+"` shows what it printed; a recipe must pass its own task before anything can be compared with it"))
 }
 
-// replicates is how many measurements a trial's verdict rests on. The `confirmed` rule will
-// ask for more of them here.
-func (l *Loop) replicates(id research.TrialID) int {
-	if id == research.Baseline {
-		return l.baselineReplicates()
-	}
-	return 1
-}
-
 func (l *Loop) killJobs() {
 	l.killed = true
 	for _, r := range l.running {
@@ -377,15 +382,4 @@ func (l *Loop) killJobs() {
 			}
 		}()
 	}
-}
-
-// SeedsFor draws the n seeds of a measurement from the run's seed: fresh for each trial and
-// replicate, and the same again when an attempt is repeated.
-func SeedsFor(run int64, trial research.TrialID, replicate, n int) []int64 {
-	seeds := make([]int64, max(n, 1))
-	for i := range seeds {
-		sum := sha256.Sum256(fmt.Appendf(nil, "seed/%d/%d/%d/%d", run, trial, replicate, i))
-		seeds[i] = int64(binary.LittleEndian.Uint32(sum[:4]) >> 1)
-	}
-	return seeds
 }

@@ -24,6 +24,7 @@ const (
 	KindMeasured      FactKind = "measured"
 	KindAttemptLost   FactKind = "attempt_lost"
 	KindCalibrated    FactKind = "calibrated"
+	KindConfirming    FactKind = "confirming"
 	KindJudged        FactKind = "judged"
 	KindStopped       FactKind = "stopped"
 	KindTrialImported FactKind = "trial_imported"
@@ -83,6 +84,8 @@ type Dispatched struct {
 	Attempt  Attempt `json:"attempt"`
 	Executor string  `json:"executor"`
 	Bundle   string  `json:"bundle"` // relative to the run's directory where it lies inside it
+	// Of is the trial whose tree is measured where it is not the attempt's own: the incumbent, in a confirmation.
+	Of *TrialID `json:"of,omitempty"`
 }
 
 // Measured accepts the result of an attempt.

@@ -53,7 +53,11 @@ func NoiseOf(kind NoiseKind, scores []float64) Noise {
 //
 // That is 4.13 sd of 3 measurements, 2.59 of 10 and 2.33 of very many. A difference beyond the floor is
 // worth another look; evidence it is not, least of all the best of many trials.
-func (n *Noise) Floor() (floor float64, known bool) {
+func (n *Noise) Floor() (floor float64, known bool) { return n.FloorAgainst(1) }
+
+// FloorAgainst is the noise floor of one measurement against the mean of several, which varies less:
+// √(1+1/several) stands where Floor has √2.
+func (n *Noise) FloorAgainst(several int) (floor float64, known bool) {
 	switch {
 	case n == nil:
 		return 0, false
@@ -62,7 +66,7 @@ func (n *Noise) Floor() (floor float64, known bool) {
 	case n.N < 2:
 		return 0, false
 	}
-	return math.Sqrt2 * studentT95(n.N-1) * n.SD, true
+	return math.Sqrt(1+1/float64(max(several, 1))) * studentT95(n.N-1) * n.SD, true
 }
 
 // Inside says whether a difference is no more than chance alone would make. Without noise none is.

@@ -24,7 +24,7 @@ const (
 
 // Budgets are hard; the zero value of each means no such cap.
 type Budgets struct {
-	Trials        int      `json:"trials,omitempty"` // submitted, the baseline not counted
+	Trials        int      `json:"trials,omitempty"` // submitted, the baseline not counted, and replicates of confirmations
 	Time          Duration `json:"time,omitempty"`   // supervised wall-clock
 	NoImprovement Duration `json:"no_improvement,omitempty"`
 	USD           float64  `json:"usd,omitempty"`    // model calls
@@ -181,18 +181,26 @@ type Place struct {
 
 // Spend counts what a run has used; it is durable.
 type Spend struct {
-	Trials     int     `json:"trials"`      // submitted, the baseline not counted
-	TrialWall  Seconds `json:"trial_s"`     // accepted attempts
-	LostWall   Seconds `json:"lost_s"`      // attempts whose result was not accepted
-	CheckCPU   Seconds `json:"check_cpu_s"` // free checks and bash
-	Sessions   int     `json:"sessions"`
-	Supervised Seconds `json:"supervised_s"`
-	Usage      Usage   `json:"usage"`              // model calls, as reported
-	Charge     Charge  `json:"charge"`             // model calls that were settled
-	Reserved   Charge  `json:"reserved"`           // set aside for calls that are not settled
-	ModelCalls int     `json:"model_calls"`        // settled
-	Unpriced   int     `json:"unpriced,omitempty"` // settled calls whose price is unknown
+	Trials int `json:"trials"` // submitted, the baseline not counted
+	// Replicates are measurements that confirmations took. A trial budget counts each as a trial.
+	Replicates    int     `json:"replicates,omitempty"`
+	ReplicateWall Seconds `json:"replicate_s,omitempty"` // of these; part of TrialWall
+	// ReservedReplicates are set aside for the confirmation under way.
+	ReservedReplicates int     `json:"reserved_replicates,omitempty"`
+	TrialWall          Seconds `json:"trial_s"`     // accepted attempts
+	LostWall           Seconds `json:"lost_s"`      // attempts whose result was not accepted
+	CheckCPU           Seconds `json:"check_cpu_s"` // free checks and bash
+	Sessions           int     `json:"sessions"`
+	Supervised         Seconds `json:"supervised_s"`
+	Usage              Usage   `json:"usage"`              // model calls, as reported
+	Charge             Charge  `json:"charge"`             // model calls that were settled
+	Reserved           Charge  `json:"reserved"`           // set aside for calls that are not settled
+	ModelCalls         int     `json:"model_calls"`        // settled
+	Unpriced           int     `json:"unpriced,omitempty"` // settled calls whose price is unknown
 }
+
+// OfTrials is what counts against a budget of trials.
+func (s Spend) OfTrials() int { return s.Trials + s.Replicates }
 
 // A SessionRow is one session as the lineage knows it.
 type SessionRow struct {

@@ -1,13 +1,16 @@
 package research
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
 
 // VerdictVersion names the arithmetic of [Judge] and [Pool]. It is registered with each run, so
 // that an old run is rechecked by the rules that it was made under.
-const VerdictVersion = 1
+//
+// 2 added the rule [Confirmed], and left everything under [Strict] as it was under 1.
+const VerdictVersion = 2
 
 // A Rule is a keep rule. Values are stored: add, never rename.
 type Rule string
@@ -21,7 +24,30 @@ const (
 
 // A KeepRule is the registered way to decide.
 type KeepRule struct {
-	Rule Rule `json:"rule" yaml:"rule" jsonschema:"strict keeps any improvement"`
+	Rule Rule `json:"rule"`
+	// Alpha is the risk that the whole run keeps anything which is no better, and Pairs how many pairs of
+	// measurements one confirmation takes at most. Both are 0 under [Strict].
+	Alpha float64 `json:"alpha,omitempty"`
+	Pairs int     `json:"pairs,omitempty"`
+}
+
+// Complete fills in what was left out, and refuses a rule under which nothing could ever be kept.
+func (k KeepRule) Complete() (KeepRule, error) {
+	if k.Rule != Confirmed {
+		return k, nil
+	}
+	k.Alpha, k.Pairs = cmp.Or(k.Alpha, ConfirmedAlpha), cmp.Or(k.Pairs, ConfirmedPairs)
+	first := Confirmation{Alpha: AlphaOf(k.Alpha, 1, 0, false), Pairs: k.Pairs}
+	switch {
+	case !(k.Alpha > 0 && k.Alpha < 0.5):
+		return k, Hinted(fmt.Errorf("alpha %v is not between 0 and 0.5", k.Alpha), fmt.Sprintf("%v is usual", ConfirmedAlpha))
+	case k.Pairs < 2 || k.Pairs > 10_000:
+		return k, Hinted(fmt.Errorf("%d pairs are not between 2 and 10000", k.Pairs), fmt.Sprintf("%d are usual", ConfirmedPairs))
+	case first.Underpowered():
+		return k, Hinted(fmt.Errorf("%d pairs are too few for an alpha of %v: even the first confirmation would miss a gain of two standard deviations more often than not", k.Pairs, k.Alpha),
+			fmt.Sprintf("%d pairs are usual", ConfirmedPairs))
+	}
+	return k, nil
 }
 
 // A Verdict compares a measurement with the incumbent. It can be recomputed from the lineage.
@@ -35,6 +61,8 @@ type Verdict struct {
 	Difference *float64 `json:"difference,omitempty"` // score minus the incumbent's, in the score's unit
 	Noise      *float64 `json:"noise_sd,omitempty"`   // of one measurement, where it is known
 	Samples    []string `json:"samples,omitempty"`    // trial/replicate of each measurement that it rests on
+	// Confirmation is what measuring again showed, where the rule asked for it.
+	Confirmation *Finding `json:"confirmation,omitempty"`
 }
 
 // Judgement is everything that a verdict rests on.
@@ -45,7 +73,14 @@ type Judgement struct {
 	Candidate Measurement
 	Incumbent TrialID
 	Reference *float64 // the incumbent's score; nil only for the baseline
-	Noise     *Noise
+	// ReferenceN is how many measurements Reference is the mean of; needed under [Confirmed] alone.
+	ReferenceN int
+	Noise      *Noise
+	NoiseKind  NoiseKind
+	// Contest is the trial's confirmation; nil before it was begun. Offer is the one that could be begun
+	// now; nil while another one is under way. Both are nil under [Strict].
+	Contest *Contest
+	Offer   *Confirmation
 }
 
 // Judge decides keep or discard. It is pure: the same judgement gives the same verdict.
@@ -53,6 +88,9 @@ func Judge(j Judgement) Verdict {
 	v := Verdict{Rule: j.Rule.Rule, Against: j.Incumbent, Samples: []string{fmt.Sprintf("%s/0", j.Trial)}}
 	if j.Noise != nil && j.Noise.N >= 2 {
 		v.Noise = ptr(j.Noise.SD)
+	}
+	if j.Contest != nil {
+		return j.contested(v)
 	}
 	m := j.Candidate
 	if j.Trial == Baseline {
@@ -76,9 +114,9 @@ func Judge(j Judgement) Verdict {
 	case m.Score == nil || j.Reference == nil:
 		v.Reason = "no score to compare"
 	case j.Score.Direction.Better(*m.Score, *j.Reference):
-		v.Keep = true
+		v.Keep = !j.confirms()
 		v.Reason = fmt.Sprintf("%s better than %s (%s → %s)%s", Quantity(math.Abs(*v.Difference), j.Score.Unit), j.Incumbent,
-			Number(*j.Reference), Number(*m.Score), inNoise(v))
+			Number(*j.Reference), Number(*m.Score), inNoise(v)) + j.unconfirmed()
 	case *v.Difference == 0:
 		v.Reason = fmt.Sprintf("exactly as good as %s (%s)", j.Incumbent, Number(*m.Score))
 	default:
@@ -116,15 +154,20 @@ func Pool(ms []Measurement) Measurement {
 	if len(ms) == 0 {
 		return Measurement{}
 	}
-	pooled := ms[0]
 	if len(ms) == 1 {
-		return pooled
+		return ms[0]
 	}
 	for _, m := range ms {
 		if m.Outcome != Valid {
 			return m
 		}
 	}
+	return pool(ms)
+}
+
+// pool takes the means over measurements that all have the same metrics and margins.
+func pool(ms []Measurement) Measurement {
+	pooled := ms[0]
 	pooled.Replicates = len(ms)
 	pooled.Metrics = make(map[string]MetricValue, len(ms[0].Metrics))
 	for name, first := range ms[0].Metrics {

@@ -34,7 +34,7 @@ func TestJudge(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			v := Judge(Judgement{
-				Rule: KeepRule{Strict}, Score: test.score, Trial: test.trial, Candidate: test.candidate,
+				Rule: KeepRule{Rule: Strict}, Score: test.score, Trial: test.trial, Candidate: test.candidate,
 				Incumbent: 3, Reference: &test.incumbent, Noise: noise,
 			})
 			if v.Keep != test.keep {
@@ -51,7 +51,7 @@ func TestJudge(t *testing.T) {
 
 func TestJudgeWithoutNoiseSaysNothingOfIt(t *testing.T) {
 	reference := 10.0
-	v := Judge(Judgement{Rule: KeepRule{Strict}, Score: ScoreRule{Direction: Minimize}, Trial: 1, Candidate: valid(9),
+	v := Judge(Judgement{Rule: KeepRule{Rule: Strict}, Score: ScoreRule{Direction: Minimize}, Trial: 1, Candidate: valid(9),
 		Reference: &reference, Noise: &Noise{N: 1}})
 	if v.Noise != nil || strings.Contains(v.Reason, "sd") {
 		t.Errorf("one measurement has no spread, yet: %+v", v)

@@ -164,7 +164,9 @@ type sandboxSection struct {
 }
 
 type keepSection struct {
-	Rule research.Rule `json:"rule,omitempty" jsonschema:"strict: any improvement is kept, and called unconfirmed"`
+	Rule  research.Rule `json:"rule,omitempty" jsonschema:"strict: any improvement is kept, and called unconfirmed. confirmed: what looks better is measured again beside the incumbent first"`
+	Alpha *float64      `json:"alpha,omitempty" jsonschema:"confirmed: risk that a whole run keeps anything which is no better; 0.05 unless given"`
+	Pairs *int          `json:"pairs,omitempty" jsonschema:"confirmed: pairs of measurements that one confirmation takes at most; 24 unless given"`
 }
 
 type certificateSection struct {

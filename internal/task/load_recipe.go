@@ -212,8 +212,11 @@ func (l *loader) running() {
 	t.Seeds = l.count("seeds", raw.Seeds, 1, 1, 1000)
 	t.NoiseKind = raw.Noise.Kind
 	replicates := 3
-	if t.NoiseKind == research.None {
+	switch {
+	case t.NoiseKind == research.None:
 		replicates = 1
+	case raw.Keep.Rule == research.Confirmed:
+		replicates = research.ConfirmedBaseline
 	}
 	t.Baseline.Replicates = l.count("baseline.replicates", raw.Baseline.Replicates, replicates, 1, 1000)
 
@@ -224,9 +227,24 @@ func (l *loader) running() {
 		Processes: l.count("resources.processes", res.Processes, 64, 1, 1<<20), Exclusive: l.exclusive(),
 	}
 	t.Sandbox = orDefault(string(raw.Sandbox.Require), "isolated")
-	t.Keep.Rule = orDefault(raw.Keep.Rule, research.Strict)
-	if t.Keep.Rule != research.Strict {
-		l.fail("keep.rule", "write `rule: strict`: any improvement is kept, and called unconfirmed", "keep.rule: only strict is implemented in this version, not %s", t.Keep.Rule)
+	l.keep()
+}
+
+func (l *loader) keep() {
+	raw := l.raw.Keep
+	k := research.KeepRule{Rule: orDefault(raw.Rule, research.Strict)}
+	if raw.Alpha != nil {
+		k.Alpha = *raw.Alpha
+	}
+	if raw.Pairs != nil {
+		k.Pairs = *raw.Pairs
+	}
+	if k.Rule == research.Strict && (raw.Alpha != nil || raw.Pairs != nil) {
+		l.fail("keep.rule", "write `rule: confirmed`, or leave them out", "keep.rule: strict has neither alpha nor pairs")
+	}
+	var err error
+	if l.task.Keep, err = k.Complete(); err != nil {
+		l.fail("keep", research.Hint(err), "keep: %v", err)
 	}
 }
 

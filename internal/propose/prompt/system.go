@@ -88,7 +88,7 @@ func boundLines(bounds []research.Bound) []string {
 func judgement(b research.Brief) []string {
 	lines := []string{"- keep: valid, and better than the incumbent, the best recipe kept so far. It becomes the incumbent, from which new sessions start."}
 	if b.Task.Keep.Rule == research.Confirmed {
-		lines[0] += " A promising trial is measured again beside the incumbent first, so luck does not keep it."
+		lines[0] += " A trial that looks better by more than noise is measured again beside the incumbent first, and kept when that confirms it: luck keeps nothing."
 	}
 	return append(lines,
 		"- discard: valid, not better. It costs a trial and still teaches: say in your hypothesis what you expect, so that a miss says something.",

@@ -46,6 +46,9 @@ func budgetLeft(b research.Brief) string {
 	if n := b.Budgets.Trials; n > 0 {
 		left = fmt.Sprintf("%s of %s submitted", research.Number(float64(b.Spend.Trials)), count(n, "trial"))
 	}
+	if n := b.Spend.Replicates; n > 0 {
+		left += fmt.Sprintf("; %s more went into measuring trials again", research.Number(float64(n)))
+	}
 	if t := b.Budgets.Time.Std(); t > 0 {
 		used := float64(b.Spend.Supervised)
 		left += fmt.Sprintf("; %.1f of %.1f hours used", used/3600, t.Hours())

@@ -90,6 +90,9 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 			text += ": " + clip(f.Error, max(s.Width, 100))
 		}
 		say("%s", text)
+	case research.Confirming:
+		say("%s looks better than %s: measuring both again, at most %d pairs, alpha %.3g (confirmation %d)",
+			f.Trial, f.Incumbent, f.Pairs, f.Alpha, f.Number)
 	case research.Judged:
 		if f.Trial == research.Baseline && f.Outcome == research.Valid {
 			return nil

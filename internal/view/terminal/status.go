@@ -97,8 +97,11 @@ func scoreLine(o Overview, s Style) string {
 	if base != 0 {
 		text += fmt.Sprintf(" (%+.2f %%)", (best-base)/math.Abs(base)*100)
 	}
-	if o.Keep.Rule == research.Strict {
+	switch o.Keep.Rule {
+	case research.Strict:
 		text += ", unconfirmed"
+	case research.Confirmed:
+		text += fmt.Sprintf(", confirmed at alpha %g", o.Keep.Alpha)
 	}
 	return text + noiseText(o)
 }
@@ -144,6 +147,9 @@ func spendLine(o Overview, now time.Time) string {
 	}
 	if models := modelSpendText(o); models != "" {
 		text += ", " + models
+	}
+	if n := o.Spend.Replicates; n > 0 {
+		text += fmt.Sprintf(", %d measurements to confirm trials (%.0f s)", n, float64(o.Spend.ReplicateWall))
 	}
 	if o.Spend.LostWall > 0 {
 		text += fmt.Sprintf(", %.0f s lost with attempts that left no result", float64(o.Spend.LostWall))

@@ -142,6 +142,7 @@ func writeVerdict(w io.Writer, t research.Trial, o Overview) {
 		rule += " (any improvement; a gain is unconfirmed until certified)"
 	}
 	row(w, "rule", rule)
+	writeConfirmation(w, v.Confirmation, o)
 	if t.Measurement != nil {
 		for i, m := range t.Measurement.Margins {
 			label := ""
