@@ -321,7 +321,7 @@ print(json.dumps([pack.stripped(source), len(pack.packed(source))]))
 
 // TestUpstreamPackages are valid without their checkouts, and every role has a knob.
 func TestUpstreamPackages(t *testing.T) {
-	for _, name := range []string{"parameter-golf", "airbench96"} {
+	for _, name := range []string{"parameter-golf", "airbench96", "nanochat-d12"} {
 		pkg := load(t, name)
 		for _, w := range pkg.Warnings {
 			if !pkg.Score.SelfReported { // which is worth a warning, and ADR 14 says why it stays
