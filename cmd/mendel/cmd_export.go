@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -18,11 +19,12 @@ func exportCommand() *cobra.Command {
 	var state, format, out string
 	c := &cobra.Command{
 		Use:   "export [DIR]",
-		Short: "Write a run as TSV, JSON lines or a git repository",
+		Short: "Write a run as tables, JSON lines or a git repository",
 		Long: `Writes a run in a form that other tools read:
 
   tsv    one row a trial, in the shape of the paper's results.tsv; margins has the slack of every
          limit and gate, near_miss what stopped a score that beat the incumbent
+  record a directory with results.tsv, tree.tsv and best.json, which mendel import reads
   jsonl  one JSON object a trial, with margins, metrics and verdict
   git    a repository in which every trial is a commit on its parent, with verdict and
          margins as a note; look at it with: git log --graph --all --notes=verdicts`,
@@ -33,15 +35,15 @@ func exportCommand() *cobra.Command {
 				return err
 			}
 			defer r.Close()
-			if format == "git" {
-				if out == "" {
-					out = filepath.Clean(dir) + ".git"
-				}
-				return exportGit(c, r, out)
+			switch format {
+			case "git":
+				return exportGit(c, r, cmp.Or(out, filepath.Clean(dir)+".git"))
+			case "record":
+				return exportRecord(r, cmp.Or(out, filepath.Clean(dir)+".record"))
 			}
 			write := map[string]func(io.Writer) error{"tsv": r.ExportTSV, "jsonl": r.ExportJSONL}[format]
 			if write == nil {
-				return usageError{fmt.Errorf("--format %s: want tsv, jsonl or git", format)}
+				return usageError{fmt.Errorf("--format %s: want tsv, record, jsonl or git", format)}
 			}
 			if out == "" {
 				return write(os.Stdout)
@@ -54,16 +56,47 @@ func exportCommand() *cobra.Command {
 		},
 	}
 	stateFlag(c, &state)
-	c.Flags().StringVar(&format, "format", "tsv", "tsv, jsonl or git")
-	c.Flags().StringVarP(&out, "output", "o", "", "file, or directory for git (default: standard output, or DIR.git)")
-	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"tsv", "jsonl", "git"}, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().StringVar(&format, "format", "tsv", "tsv, record, jsonl or git")
+	c.Flags().StringVarP(&out, "output", "o", "", "file, or directory for record and git (default: standard output, DIR.record or DIR.git)")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"tsv", "record", "jsonl", "git"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// exportRecord writes the files of a published record into a directory.
+func exportRecord(r *lineage.Reader, out string) error {
+	if err := unused(out); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	return r.Snapshot(func(r *lineage.Reader) error {
+		for name, write := range map[string]func(io.Writer) error{"results.tsv": r.ExportTSV, "tree.tsv": r.ExportTree, "best.json": r.ExportBest} {
+			var text bytes.Buffer
+			if err := write(&text); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(out, name), text.Bytes(), 0o644); err != nil {
+				return err
+			}
+		}
+		fmt.Printf("%s: results.tsv, tree.tsv and best.json\n", out)
+		return nil
+	})
+}
+
+// unused refuses a directory that holds something.
+func unused(out string) error {
+	if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
+		return research.Hinted(fmt.Errorf("%s exists and is not empty", out), "choose another directory with --output")
+	}
+	return nil
 }
 
 // exportGit pipes the lineage into git fast-import.
 func exportGit(c *cobra.Command, r *lineage.Reader, out string) error {
-	if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
-		return research.Hinted(fmt.Errorf("%s exists and is not empty", out), "choose another directory with --output")
+	if err := unused(out); err != nil {
+		return err
 	}
 	if _, err := exec.LookPath("git"); err != nil {
 		return research.Hinted(fmt.Errorf("git is not installed"), "--format jsonl needs no other program")

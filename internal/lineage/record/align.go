@@ -13,6 +13,8 @@ const (
 	gapOpens, gapAtEnd, gapGoesOn = 4, 3, 1
 	// joins is what it costs that a text has a tab inside.
 	joins = 4
+	// loses is what it costs that a cell is nobody's.
+	loses = 8
 	// maxCells bounds the work on a row that is no row at all.
 	maxCells = 4096
 )
@@ -24,6 +26,7 @@ const (
 	takes move = iota // the cell is the column's
 	skips             // the column is missing
 	glues             // the cell goes on with the text of the column before
+	drops             // the cell is nobody's
 )
 
 // align lays the cells of a damaged row against the columns, at the least cost. Where several ways
@@ -34,8 +37,8 @@ func (t *table) align(block string) map[string]string {
 		return map[string]string{}
 	}
 	g := newGrid(t.columns, cells)
-	found := g.trace([]move{takes, glues, skips})
-	other := g.trace([]move{skips, glues, takes})
+	found := g.trace([]move{takes, glues, skips, drops})
+	other := g.trace([]move{drops, skips, glues, takes})
 	for name, text := range found {
 		if o, ok := other[name]; !ok || o != text {
 			delete(found, name)
@@ -54,13 +57,19 @@ func whole(found map[string]string, t *table) bool { return len(found) == len(t.
 type grid struct {
 	columns []column
 	cells   []string
+	own     [][]int // what it costs that cell i is column j's
 	cost    [][][2]int
 }
 
 const impossible = 1 << 30
 
 func newGrid(columns []column, cells []string) grid {
-	g := grid{columns: columns, cells: cells, cost: make([][][2]int, len(cells)+1)}
+	g := grid{columns: columns, cells: cells, own: make([][]int, len(cells)), cost: make([][][2]int, len(cells)+1)}
+	for i, cell := range cells {
+		for _, c := range columns {
+			g.own[i] = append(g.own[i], c.costs(cell))
+		}
+	}
 	for i := len(cells); i >= 0; i-- {
 		g.cost[i] = make([][2]int, len(columns)+1)
 		for j := len(columns); j >= 0; j-- {
@@ -69,7 +78,7 @@ func newGrid(columns []column, cells []string) grid {
 				if i == len(cells) && j == len(columns) {
 					least = 0
 				}
-				for _, m := range []move{takes, skips, glues} {
+				for _, m := range []move{takes, skips, glues, drops} {
 					least = min(least, g.through(m, i, j, gap))
 				}
 				g.cost[i][j][gap] = least
@@ -83,7 +92,7 @@ func newGrid(columns []column, cells []string) grid {
 func (g grid) through(m move, i, j, gap int) int {
 	switch {
 	case m == takes && i < len(g.cells) && j < len(g.columns):
-		return g.columns[j].costs(g.cells[i]) + g.cost[i+1][j+1][0]
+		return g.own[i][j] + g.cost[i+1][j+1][0]
 	case m == skips && j < len(g.columns):
 		step := gapOpens
 		switch {
@@ -95,6 +104,8 @@ func (g grid) through(m move, i, j, gap int) int {
 		return step + g.cost[i][j+1][1]
 	case m == glues && i > 0 && i < len(g.cells) && j > 0 && gap == 0 && g.columns[j-1].kind == kindText:
 		return joins + g.cost[i+1][j][0]
+	case m == drops && i < len(g.cells):
+		return loses + g.cost[i+1][j][gap]
 	}
 	return impossible
 }
@@ -118,6 +129,8 @@ func (g grid) trace(preference []move) map[string]string {
 			if name := g.columns[j-1].name; found[name] != "" {
 				found[name] += "\t" + g.cells[i]
 			}
+			i++
+		case drops:
 			i++
 		}
 	}

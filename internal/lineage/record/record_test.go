@@ -140,6 +140,21 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// TestMoreCellsThanColumns: a cell that no column can take is nobody's, and the others keep their places.
+func TestMoreCellsThanColumns(t *testing.T) {
+	table := "exp_id\tstatus\tloss\n000\tbaseline\t3\n001\tkeep\t2\n002\tkeep\twhat is this?\t1\n"
+	rec, err := Parse("x", []File{{resultsFile, []byte(table)}}, Options{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := rec.Trials[2]; last.Status != "keep" || last.Measurement.Score == nil || *last.Measurement.Score != 1 {
+		t.Errorf("the row with four cells: %+v", last)
+	}
+	if len(rec.Registration.Imported.Notes) == 0 {
+		t.Error("nothing is noted of it")
+	}
+}
+
 func TestBounds(t *testing.T) {
 	_, trials := read(t, "testdata/damaged", Options{Bounds: []research.Bound{Limit("artifact_bytes", 14_999_000), Gate("eval_s", 500)}})
 	margins := trials["001"].Measurement.Margins
@@ -170,20 +185,15 @@ func golden(t *testing.T, file string, notes []research.ImportNote) {
 
 // FuzzParse: whatever the tables hold, reading them ends, and what comes out is a run.
 func FuzzParse(f *testing.F) {
-	for _, dir := range []string{"testdata/damaged"} {
-		results, err1 := os.ReadFile(filepath.Join(dir, resultsFile))
-		tree, err2 := os.ReadFile(filepath.Join(dir, treeFile))
-		best, err3 := os.ReadFile(filepath.Join(dir, bestFile))
-		if err1 != nil || err2 != nil || err3 != nil {
-			f.Fatal(err1, err2, err3)
+	seed := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
 		}
-		f.Add(results, tree, best)
+		return data
 	}
-	commits, err := os.ReadFile("testdata/commits.tsv")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(commits, []byte{}, []byte("{}"))
+	f.Add(seed("damaged/results.tsv"), seed("damaged/tree.tsv"), seed("damaged/best.json"))
+	f.Add(seed("commits.tsv"), []byte{}, []byte("{}"))
 	f.Fuzz(func(t *testing.T, results, tree, best []byte) {
 		files := []File{{resultsFile, results}}
 		if len(tree) > 0 {

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 
 	"mendel/internal/research"
 )
@@ -15,6 +16,7 @@ type Forecasts struct {
 	SignAgreement *float64 `json:"sign_agreement,omitempty"`
 	Expected      *float64 `json:"mean_expected,omitempty"`
 	Measured      *float64 `json:"mean_measured,omitempty"`
+	Median        *float64 `json:"median_measured,omitempty"` // one failed trial can outweigh all others in a mean
 	// Bias is the mean of measured minus expected: where less is better, above 0 means too much was hoped for.
 	Bias *float64 `json:"bias,omitempty"`
 	MAE  *float64 `json:"mean_absolute_error,omitempty"`
@@ -57,7 +59,8 @@ func forecastsOf(trials []research.Trial) Forecasts {
 		yy += float64((y - my) * (y - my))
 		xy += float64((x - mx) * (y - my))
 	}
-	f.Expected, f.Measured, f.Bias, f.MAE = &mx, &my, &bias, &absolute
+	middle := median(measured)
+	f.Expected, f.Measured, f.Median, f.Bias, f.MAE = &mx, &my, &middle, &bias, &absolute
 	if f.N >= 3 && xx > 0 && yy > 0 {
 		r := xy / math.Sqrt(xx*yy)
 		f.Correlation = &r
@@ -68,6 +71,12 @@ func forecastsOf(trials []research.Trial) Forecasts {
 func share(n, of int) *float64 {
 	s := float64(n) / float64(of)
 	return &s
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 func mean(values []float64) float64 {

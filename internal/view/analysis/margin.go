@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"slices"
-
 	"mendel/internal/research"
 )
 
@@ -60,7 +58,5 @@ func medianSlack(points []MarginPoint) float64 {
 	for i, p := range points {
 		slacks[i] = p.Slack
 	}
-	slices.Sort(slacks)
-	n := len(slacks)
-	return (slacks[(n-1)/2] + slacks[n/2]) / 2
+	return median(slacks)
 }

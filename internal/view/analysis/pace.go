@@ -72,6 +72,9 @@ func paceOf(rec record) Pace {
 
 // tauOf averages over the trials that were measured.
 func tauOf(rec record) *Tau {
+	if rec.reg.Imported != nil {
+		return importedTau(rec)
+	}
 	var sum Tau
 	var queue float64
 	for _, t := range rec.trials {
@@ -101,6 +104,29 @@ func tauOf(rec record) *Tau {
 	n := float64(sum.N)
 	queue /= n
 	return &Tau{N: sum.N, Total: sum.Total / n, Queue: &queue, Checks: sum.Checks / n, Train: sum.Train / n, Evaluate: sum.Evaluate / n, Rest: sum.Rest / n}
+}
+
+// importedTau averages over the trials whose record tells training and evaluation from the whole.
+// Where training is the score, its seconds are those of one seed.
+func importedTau(rec record) *Tau {
+	var t Tau
+	for _, trial := range rec.trials {
+		m := trial.Measurement
+		train, trained := m.Metrics["train_s"]
+		evaluate, evaluated := m.Metrics["eval_s"]
+		rest := float64(m.Wall) - train.Value - evaluate.Value
+		if !trained || !evaluated || rest < 0 || rec.reg.Score.Metric == "train_s" {
+			continue
+		}
+		t.N++
+		t.Total, t.Train, t.Evaluate, t.Rest = t.Total+float64(m.Wall), t.Train+train.Value, t.Evaluate+evaluate.Value, t.Rest+rest
+	}
+	if t.N == 0 {
+		return nil
+	}
+	n := float64(t.N)
+	t.Total, t.Train, t.Evaluate, t.Rest = t.Total/n, t.Train/n, t.Evaluate/n, t.Rest/n
+	return &t
 }
 
 func costsOf(rec record, a Analysis) Costs {

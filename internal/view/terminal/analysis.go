@@ -21,9 +21,9 @@ func WriteAnalysis(w io.Writer, a analysis.Analysis, s Style) {
 	writeMargins(w, a)
 	writePace(w, a)
 	if n := len(a.Notes); n > 0 {
-		fmt.Fprintf(w, "\nimported from %s; of its record was recovered, assumed or left out\n", Printable(a.Imported))
+		fmt.Fprintf(w, "\nimported from %s; what was recovered, assumed or left out of its record\n", Printable(a.Imported))
 		for _, note := range a.Notes {
-			fmt.Fprintln(w, "  "+s.Faint(clip(note.String(), max(s.Width-2, 24))))
+			fmt.Fprintln(w, "  "+s.Faint(Printable(note.String())))
 		}
 	}
 }
@@ -84,8 +84,8 @@ func writeForecasts(w io.Writer, a analysis.Analysis) {
 	if f.N == 0 {
 		return
 	}
-	fmt.Fprintf(w, "forecasts: %d, mean expected %s, measured %s; mean absolute error %s", f.N,
-		signed(*f.Expected, a.Score.Unit), signed(*f.Measured, a.Score.Unit), research.Quantity(*f.MAE, a.Score.Unit))
+	fmt.Fprintf(w, "forecasts: %d valid trials, mean expected %s, measured %s (median %s); mean absolute error %s", f.N,
+		signed(*f.Expected, a.Score.Unit), signed(*f.Measured, a.Score.Unit), signed(*f.Median, a.Score.Unit), research.Quantity(*f.MAE, a.Score.Unit))
 	if f.SignAgreement != nil {
 		fmt.Fprintf(w, ", sign right %.0f %%", *f.SignAgreement*100)
 	}

@@ -48,7 +48,7 @@ func WriteStatus(w io.Writer, o Overview, now time.Time, s Style) {
 func headLines(o Overview, now time.Time, s Style) []string {
 	state := "not running"
 	if o.Keep.Rule == research.AsImported {
-		state = "imported: scores and verdicts are its record's"
+		state = "imported: scores and verdicts are the record's"
 	}
 	if o.Live != nil {
 		state = string(o.Live.State)

@@ -110,6 +110,7 @@ func TestGolden(t *testing.T) {
 	trials[4].Measurement.Margins = []research.Margin{research.MarginOf(size, 16_002_056), research.MarginOf(gate, 0.97)}
 	WriteTree(&tree, trials, map[research.TrialID]bool{0: true, 1: true}, seconds, plain)
 	golden(t, "tree", tree.String())
+	golden(t, "analysis", analysisText(t, plain))
 }
 
 func TestCurve(t *testing.T) {

@@ -19,11 +19,11 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 		}
 		children[t.Proposal.Parent] = append(children[t.Proposal.Parent], t)
 	}
-	if root == nil {
-		return
-	}
 	if score.SelfReported {
 		fmt.Fprintln(w, s.Bad("every score below is self-reported: the recipe printed it"))
+	}
+	if len(trials) > 0 && trials[0].Proposal.Tree == "" {
+		fmt.Fprintln(w, "imported: scores and verdicts are the record's")
 	}
 	var draw func(t research.Trial, prefix, branch string)
 	draw = func(t research.Trial, prefix, branch string) {
@@ -36,7 +36,10 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 			value = research.Quantity(v, score.Unit)
 		}
 		if t.NearMiss(score) {
-			value += "  near miss: " + research.MarginList(t.Missed())
+			value += "  near miss"
+			if missed := t.Missed(); len(missed) > 0 { // an imported record may not say by how much
+				value += ": " + research.MarginList(missed)
+			}
 		}
 		line := fmt.Sprintf("%s%s %s %s  %s  %s  ", branch, mark, s.Strong(t.ID.String()), s.Status(t.Status, 0), t.Proposal.Role, value)
 		fmt.Fprintln(w, s.Faint(prefix)+line+s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-len(prefix)-50, 24))))
@@ -56,5 +59,11 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 			draw(kid, next, edge)
 		}
 	}
-	draw(*root, "", "")
+	if root != nil {
+		draw(*root, "", "")
+		return
+	}
+	for _, t := range children[research.Baseline] { // an imported record may lack its baseline
+		draw(t, "", "")
+	}
 }
