@@ -69,14 +69,14 @@ func readTable(file string, data []byte, note noter) (*table, error) {
 			i++
 			continue
 		}
-		next := i + 1
-		for next < len(lines) && !t.starts(lines[next]) {
-			next++
-		}
 		if !t.starts(lines[i]) {
 			note(research.LeftOut, file, i+1, "", "this line begins no row: "+quote(lines[i]))
 			i++
 			continue
+		}
+		next := i + 1
+		for next < len(lines) && !t.starts(lines[next]) {
+			next++
 		}
 		i = t.take(lines[:next], i, note)
 	}
