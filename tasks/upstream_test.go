@@ -324,7 +324,7 @@ func TestUpstreamPackages(t *testing.T) {
 	for _, name := range []string{"parameter-golf", "airbench96", "nanochat-d12"} {
 		pkg := load(t, name)
 		for _, w := range pkg.Warnings {
-			if !pkg.Score.SelfReported { // which is worth a warning, and ADR 14 says why it stays
+			if !pkg.Score.SelfReported { // which is worth a warning, and ADR 17 says why it stays
 				t.Errorf("warning: %v", w)
 			}
 		}
