@@ -38,7 +38,7 @@ type Analysis struct {
 	Change *float64 `json:"change,omitempty"`
 
 	Improvements int       `json:"improvements"` // keeps
-	BestSoFar    []Step    `json:"best_so_far"`  // the baseline, then each trial that beat all before it
+	BestSoFar    []Step    `json:"best_so_far"`  // the baseline, then each keep; of an imported run those that beat all before
 	Roles        []Role    `json:"roles"`        // most trials first
 	CrossRole    CrossRole `json:"cross_role_keeps"`
 	// MeanBest is the mean, over the trials in the order of their verdicts, of the best score
@@ -65,7 +65,7 @@ type Step struct {
 	At         time.Time `json:"at,omitzero"`
 	Role       string    `json:"role"`
 	Parent     string    `json:"parent,omitempty"`
-	Gain       float64   `json:"gain"` // over the best before, > 0 whatever the direction
+	Gain       float64   `json:"gain"` // over the one before, > 0 is better whatever the direction
 	Hypothesis string    `json:"hypothesis"`
 	Expected   *float64  `json:"expected_delta,omitempty"`
 }
@@ -193,7 +193,8 @@ func scored(t research.Trial) *Scored {
 	return nil
 }
 
-// bestSoFar follows the best score through baseline and keeps.
+// bestSoFar follows the best score through baseline and keeps. Each keep of a run of ours took the
+// incumbent's place, also where replicates moved a score since; in an imported run only what was better did.
 func bestSoFar(rec record) ([]Step, *float64) {
 	steps := []Step{}
 	if rec.base != nil && rec.base.Status == research.StatusBaseline {
@@ -205,13 +206,16 @@ func bestSoFar(rec record) ([]Step, *float64) {
 	n := 0
 	for i, t := range rec.trials {
 		s := scored(t)
-		better := s != nil && t.Status == research.StatusKeep &&
-			(len(steps) == 0 || rec.reg.Score.Direction.Better(s.Score, steps[len(steps)-1].Score))
-		if better {
+		takes := s != nil && t.Status == research.StatusKeep && (rec.reg.Imported == nil || len(steps) == 0 ||
+			rec.reg.Score.Direction.Better(s.Score, steps[len(steps)-1].Score))
+		if takes {
 			step := Step{Scored: *s, N: i + 1, At: t.EndedAt, Role: t.Proposal.Role, Parent: t.Proposal.Parent.String(),
 				Hypothesis: t.Proposal.Hypothesis, Expected: t.Proposal.Expected}
 			if last := len(steps) - 1; last >= 0 {
-				step.Gain = max(s.Score-steps[last].Score, steps[last].Score-s.Score)
+				step.Gain = s.Score - steps[last].Score
+				if rec.reg.Score.Direction == research.Minimize {
+					step.Gain = -step.Gain
+				}
 			}
 			steps = append(steps, step)
 		}
