@@ -317,14 +317,14 @@ func (d *document) scalar(n ast.Node, v reflect.Value, path string) {
 	case reflect.Int:
 		i, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 32)
 		if err != nil {
-			d.report(position(n.GetToken()), "", "%s wants a whole number, not %q", d.nameOf(path), text)
+			d.report(position(n.GetToken()), "write it in digits, without a unit", "%s wants a whole number, not %q", d.nameOf(path), text)
 			return
 		}
 		v.SetInt(i)
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64)
 		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
-			d.report(position(n.GetToken()), "", "%s wants a number, not %q", d.nameOf(path), text)
+			d.report(position(n.GetToken()), "write it in digits, without a unit", "%s wants a number, not %q", d.nameOf(path), text)
 			return
 		}
 		v.SetFloat(f)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mendel/internal/research"
@@ -114,6 +115,20 @@ func (l *loader) failIn(d *document, at, hint, format string, args ...any) {
 		}
 	}
 	l.problems = append(l.problems, p)
+}
+
+// reported says whether a key of task.yaml, or one below it, has a problem already.
+func (l *loader) reported(key string) bool {
+	for at, place := range l.doc.places {
+		if !strings.HasPrefix(at, key) {
+			continue
+		}
+		here := func(p Problem) bool { return p.File == fileName && p.Line == place.Line && p.Col == place.Column }
+		if slices.ContainsFunc(l.problems, here) || slices.ContainsFunc(l.doc.problems, here) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *loader) warn(at, hint, format string, args ...any) {

@@ -114,6 +114,7 @@ func (l *loader) knobs() {
 		doc.report(nil, "list at least one knob, or remove `knobs` from task.yaml", "the file is empty")
 	}
 	l.problems = append(l.problems, doc.problems...)
+	rolesHold := !l.reported("roles") && !l.reported("recipe.editable")
 	seen := map[string]bool{}
 	for i, raw := range raws {
 		at := fmt.Sprintf("[%d]", i)
@@ -131,18 +132,18 @@ func (l *loader) knobs() {
 		if raw.Step != nil {
 			k.Step = *raw.Step
 		}
-		l.knob(doc, at, k)
+		l.knob(doc, at, k, rolesHold)
 		l.task.Knobs = append(l.task.Knobs, k)
 	}
 }
 
-func (l *loader) knob(doc *document, at string, k research.Knob) {
+func (l *loader) knob(doc *document, at string, k research.Knob, rolesHold bool) {
 	fail := func(key, hint, format string, args ...any) {
 		l.failIn(doc, at+key, hint, "knob %s: %s", k.Name, fmt.Sprintf(format, args...))
 	}
 	l.knobRange(doc, at, k)
 	role, ok := l.role(k.Role)
-	if !ok && k.Role != "" {
+	if !ok && k.Role != "" && rolesHold {
 		fail(".role", known(k.Role, l.roleIDs()), "there is no role %q", k.Role)
 	}
 	i := slices.IndexFunc(l.files, func(f File) bool { return f.Path == k.Place.File })
@@ -152,7 +153,7 @@ func (l *loader) knob(doc *document, at string, k research.Knob) {
 	case i < 0:
 		fail(".place.file", known(k.Place.File, l.fileNames()), "the recipe has no file %q", k.Place.File)
 		return
-	case ok && !l.task.MayEdit(role, k.Place.File):
+	case ok && rolesHold && !l.task.MayEdit(role, k.Place.File):
 		fail(".place.file", "give the knob to a role that may, or extend the role's may_edit", "role %s may not edit %s", k.Role, k.Place.File)
 	}
 	pattern := l.oneGroup(doc, at+".place.pattern", k.Place.Pattern)

@@ -77,7 +77,13 @@ func Inspect(ctx context.Context, dir string, fetch func(context.Context, *Task)
 				return r
 			}
 			run.Check = c.Name
-			r.OK = r.OK && run.OK
+			if r.OK && !run.OK {
+				r.OK, r.Error = false, fmt.Sprintf("the recipe does not pass %s, which every trial would begin with", c.Name)
+				if c.OnFail == "" {
+					r.Error = fmt.Sprintf("the recipe does not pass %s, a tool of its specialists", c.Name)
+				}
+				r.Hint = "mend the recipe where the output above says, or the command in `checks` of " + fileName
+			}
 			r.Checks = append(r.Checks, run)
 		}
 	}
@@ -88,6 +94,9 @@ func Inspect(ctx context.Context, dir string, fetch func(context.Context, *Task)
 			return r
 		}
 		r.Baseline, r.OK = &m, m.Outcome == research.Valid
+		if !r.OK {
+			r.Error, r.Hint = "a run would refuse to start from this recipe", "mend it where the lines above say, or the limit that it misses in "+fileName
+		}
 	}
 	return r
 }
