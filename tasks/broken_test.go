@@ -39,7 +39,7 @@ var faults = []fault{
 	{name: "duplicate role", pkg: "packing", file: taskFile, old: "{id: search, title: Search", with: "{id: §geometry, title: Search", says: `two roles with the id "geometry"`, hint: "of its own"},
 	{name: "role that may edit nothing", pkg: "appraisal", file: taskFile, old: `roles/model.md, may_edit: ["appraise.py"]`, with: `roles/model.md, may_edit: [§"apraise.py"]`, says: `"apraise.py"`, hint: `"appraise.py"`},
 	{name: "score of no metric", pkg: "airbench-cpu", file: taskFile, old: "score: {metric: seconds,", with: "score: {metric: §secs,", says: `no metric "secs"`, hint: "seconds"},
-	{name: "gate on no metric", pkg: "airbench-cpu", file: taskFile, old: "{metric: accuracy, min: 0.98,", with: "{metric: §acuracy, min: 0.98,", says: `no metric "acuracy"`, hint: `"accuracy"`},
+	{name: "gate on no metric", pkg: "airbench-cpu", file: taskFile, old: "{metric: accuracy, min: 0.98,", with: "{metric: §accurate, min: 0.98,", says: `no metric "accurate"`, hint: `"accuracy"`},
 	{name: "gate without a threshold", pkg: "packing", file: taskFile, old: "{metric: slack, min: 0, on_miss", with: "{§metric: slack, on_miss", says: "threshold", hint: "write either `min` or `max`"},
 	{name: "no artifact cap", pkg: "appraisal", file: taskFile, old: "  - {metric: artifact_bytes, max: 600000, on_exceed: size_blocked}\n", with: "", at: "§limits:", says: "nothing caps the artifact", hint: "bytes(artifact)"},
 	{name: "limit without an outcome", pkg: "packing", file: taskFile, old: "{metric: code_bytes, max: 16000, on_exceed: size_blocked}", with: "{§metric: train_s, max: 19}", says: "make of a trial", hint: "on_exceed"},
