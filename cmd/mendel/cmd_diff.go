@@ -3,15 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
-	"sort"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
-	"mendel/internal/lineage"
 	"mendel/internal/research"
 	"mendel/internal/view/terminal"
+	"mendel/internal/view/treediff"
 )
 
 func diffCommand() *cobra.Command {
@@ -42,7 +40,7 @@ func diffCommand() *cobra.Command {
 				}
 				to = a
 			}
-			text, err := diffTrees(r, from, to)
+			text, err := treediff.Between(r, from, to)
 			if err != nil {
 				return err
 			}
@@ -56,49 +54,6 @@ func diffCommand() *cobra.Command {
 	}
 	stateFlag(c, &state)
 	return c
-}
-
-func diffTrees(r *lineage.Reader, from, to research.Trial) (string, error) {
-	before, err := filesOf(r, from)
-	if err != nil {
-		return "", err
-	}
-	after, err := filesOf(r, to)
-	if err != nil {
-		return "", err
-	}
-	paths := make(map[string]bool)
-	for p := range before {
-		paths[p] = true
-	}
-	for p := range after {
-		paths[p] = true
-	}
-	sorted := make([]string, 0, len(paths))
-	for p := range paths {
-		sorted = append(sorted, p)
-	}
-	sort.Strings(sorted)
-	var b strings.Builder
-	for _, p := range sorted {
-		b.WriteString(udiff.Unified(from.ID.String()+"/"+p, to.ID.String()+"/"+p, before[p], after[p]))
-	}
-	return b.String(), nil
-}
-
-func filesOf(r *lineage.Reader, t research.Trial) (map[string]string, error) {
-	if t.Proposal.Tree == "" {
-		return nil, research.Hinted(fmt.Errorf("trial %s was imported: its record has no files to compare", t.ID), fmt.Sprintf("`mendel show %s` has its hypothesis", t.ID))
-	}
-	tree, err := r.Tree(t.Proposal.Tree)
-	if err != nil {
-		return nil, fmt.Errorf("tree of %s: %w", t.ID, err)
-	}
-	files := make(map[string]string, len(tree))
-	for _, f := range tree {
-		files[f.Path] = string(f.Data)
-	}
-	return files, nil
 }
 
 func coloured(diff string, s terminal.Style) string {

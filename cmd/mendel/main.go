@@ -48,19 +48,19 @@ func run(args []string) int {
 	// The helper that confines a recipe on hosts without bubblewrap replaces this process at
 	// once: nothing else may run first.
 	if len(args) > 0 && args[0] == sandbox.Verb {
-		return report(sandbox.Exec(args[1:]))
+		return exit(sandbox.Exec(args[1:]))
 	}
 	if len(args) > 0 && args[0] == agentbox.Verb {
 		code, err := agentbox.Inside()
-		return cmp.Or(code, report(err))
+		return cmp.Or(code, exit(err))
 	}
 	root := rootCommand()
 	root.SetArgs(args)
-	return report(root.ExecuteContext(context.Background()))
+	return exit(root.ExecuteContext(context.Background()))
 }
 
-// report prints an error for the person who typed the command, and chooses the exit code.
-func report(err error) int {
+// exit prints an error for the person who typed the command, and chooses the exit code.
+func exit(err error) int {
 	var code exitCode
 	if err == nil {
 		return exitOK
@@ -132,8 +132,8 @@ understood · 130 interrupted; the run can be resumed.`,
 			root.AddCommand(c)
 		}
 	}
-	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand())
-	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), analyzeCommand(), promptCommand())
+	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand(), studyCommand(), compareCommand())
+	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), analyzeCommand(), reportCommand(), promptCommand())
 	add("keep", verifyCommand(), copyCommand(), exportCommand(), importCommand())
 	add("task", taskCommand(), calibrateCommand(), doctorCommand(), versionCommand())
 	root.AddCommand(runnerCommand())

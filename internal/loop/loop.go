@@ -251,7 +251,7 @@ func (l *Loop) end() (Ending, error) {
 	if err != nil {
 		return Ending{}, err
 	}
-	if !l.append(research.Stopped{Reason: l.reason}) {
+	if !l.append(research.Stopped{Reason: l.reason, Early: l.early}) {
 		return Ending{}, l.failure
 	}
 	return Ending{Reason: l.reason, Interrupted: l.early, Trials: spend.OfTrials()}, l.stuck

@@ -60,7 +60,7 @@ func (l *Loop) recover() error {
 			l.state = control.Measuring
 		}
 		replicates := l.replicates(p.Trial.ID, p.Attempts)
-		if decided(p.Attempts, replicates) {
+		if l.decided(p.Attempts, replicates) {
 			l.judge(p.Trial.ID) // its supervisor died between measurement and verdict
 			continue
 		}

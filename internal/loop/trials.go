@@ -269,7 +269,7 @@ func (l *Loop) judge(id research.TrialID) {
 		l.fail(err)
 		return
 	}
-	if !decided(attempts, l.replicates(id, attempts)) {
+	if !l.decided(attempts, l.replicates(id, attempts)) {
 		l.measureOn(id, attempts)
 		return
 	}
@@ -308,7 +308,7 @@ func (l *Loop) judge(id research.TrialID) {
 	delete(l.awaiting, id)
 	if id == research.Baseline {
 		l.state = control.Searching
-		if outcome != research.Valid {
+		if outcome != research.Valid && l.reg.Remeasures == nil {
 			l.baselineFailed(verdict.Reason)
 		}
 	}
@@ -318,8 +318,9 @@ func (l *Loop) judge(id research.TrialID) {
 }
 
 // decided says whether a trial's attempts settle what was asked for: nothing is open, and either every
-// replicate is in, or one cannot be had, or one of the baseline's shows that it is not valid.
-func decided(attempts []lineage.AttemptRow, replicates int) bool {
+// replicate is in, or one cannot be had, or one of the baseline's shows that it is not valid, which
+// leaves nothing to search for.
+func (l *Loop) decided(attempts []lineage.AttemptRow, replicates int) bool {
 	measured, failed := 0, false
 	for _, a := range attempts {
 		failed = failed || failures(attempts, a.Replicate) >= maxAttempts
@@ -328,7 +329,7 @@ func decided(attempts []lineage.AttemptRow, replicates int) bool {
 			return false
 		case lineage.AttemptMeasured:
 			measured++
-			failed = failed || a.Trial == research.Baseline && a.Outcome != research.Valid
+			failed = failed || a.Trial == research.Baseline && a.Outcome != research.Valid && l.reg.Remeasures == nil
 		}
 	}
 	return failed || measured >= replicates

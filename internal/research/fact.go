@@ -123,6 +123,7 @@ type Judged struct {
 // Stopped says that the supervisor ended on its own terms.
 type Stopped struct {
 	Reason string `json:"reason"`
+	Early  bool   `json:"early,omitempty"` // work was left undone: a resume goes on with it
 }
 
 // Kind is [KindRegistered].

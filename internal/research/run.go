@@ -64,13 +64,14 @@ type Registration struct {
 	SandboxRequire string           `json:"sandbox_require"`
 	Unsandboxed    bool             `json:"allow_unsandboxed,omitempty"`
 	// AgentsUnconfined allows coding agents to run where nothing confines them.
-	AgentsUnconfined bool   `json:"agents_unconfined,omitempty"`
-	Parallel         int    `json:"parallel"`
-	Prices           string `json:"prices,omitempty"`      // path of a price table that goes before the built-in one
-	Site             string `json:"site,omitempty"`        // path of site.yaml
-	SiteDigest       Hash   `json:"site_digest,omitempty"` // of its content
-	Environment      string `json:"environment,omitempty"` // one line: interpreter and packages
-	BaselineTree     Hash   `json:"baseline_tree"`
+	AgentsUnconfined bool           `json:"agents_unconfined,omitempty"`
+	Parallel         int            `json:"parallel"`
+	Prices           string         `json:"prices,omitempty"`      // path of a price table that goes before the built-in one
+	Site             string         `json:"site,omitempty"`        // path of site.yaml
+	SiteDigest       Hash           `json:"site_digest,omitempty"` // of its content
+	Environment      string         `json:"environment,omitempty"` // one line: interpreter and packages
+	BaselineTree     Hash           `json:"baseline_tree"`
+	Remeasures       *Remeasurement `json:"remeasures,omitempty"`
 	// Machine is nil in runs of before it was recorded.
 	Machine *Machine `json:"machine,omitempty"`
 	// Calibration is a stored one of this task on this machine, where there is one.
@@ -83,6 +84,13 @@ type Registration struct {
 // training has a budget of time.
 func (r Registration) TimesMatter() bool {
 	return r.NoiseKind == Timing || slices.ContainsFunc(r.Bounds, func(b Bound) bool { return b.Outcome == TrainBudgetOverrun })
+}
+
+// A Remeasurement names the trial of another run whose tree stands as the baseline of this one. Nobody
+// proposes in such a run, and every replicate is measured, whatever the ones before it showed.
+type Remeasurement struct {
+	Run   string  `json:"run"` // its random id
+	Trial TrialID `json:"trial"`
 }
 
 // A CertificatePlan pre-registers how certify will decide.

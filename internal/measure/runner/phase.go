@@ -244,11 +244,7 @@ func (a *attempt) artifactComplete(before string, s *seedRecord) bool {
 			continue
 		}
 		reason := fmt.Sprintf("no %s was left in MENDEL_OUT for %s", glob, before)
-		f := finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: before, Exception: reason}}
-		if s == a.once {
-			f.cause, f.outcome = preflight, research.PreflightCrash
-		}
-		a.found = append(a.found, f)
+		a.found = append(a.found, finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: before, Exception: reason}})
 		return false
 	}
 	return true
