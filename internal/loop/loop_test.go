@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"mendel/internal/control"
 	"mendel/internal/lineage"
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/executor"
@@ -450,15 +451,19 @@ func TestResumeTakesUpWhatWasSubmitted(t *testing.T) {
 	})
 	// The supervisor dies between submission and dispatch: the executor stops it there.
 	stop, cancel := context.WithCancel(t.Context())
+	var l *Loop
 	w.exec.measure = func(epochs int, a research.Attempt) (research.Measurement, string) {
 		if a.Trial == 1 {
 			cancel()
+			for live, err := l.Live(t.Context()); err == nil && live.State != control.Stopping; live, err = l.Live(t.Context()) {
+				time.Sleep(time.Millisecond) // otherwise a second attempt may begin before the loop hears of it
+			}
 			return research.Measurement{}, "the machine went down"
 		}
 		return scored(100 / float64(epochs)), ""
 	}
-	l, err := New(w.cfg)
-	if err != nil {
+	var err error
+	if l, err = New(w.cfg); err != nil {
 		t.Fatal(err)
 	}
 	ending, err := l.Run(stop, t.Context())
