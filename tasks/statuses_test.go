@@ -90,6 +90,10 @@ func endings(pkg *task.Task) []ending {
 	s := shapes[pkg.Name]
 	stop := func(o research.Outcome) research.Status { return research.Status(o) }
 	quick := func(more ...edits) edits { return slices.Concat(s.quick, slices.Concat(more...)) }
+	late := nearMiss
+	if pkg.NoiseKind != research.Timing { // which a busy minute could spoil
+		late = strings.TrimSuffix(nearMiss, "?")
+	}
 	full := func(e edits) edits { return slices.Concat(s.steady, e) }
 	rows := []ending{
 		{name: "as it is", status: research.StatusBaseline, cost: measured, edits: full(nil), reason: "the recipe as the run found it"},
@@ -99,7 +103,7 @@ func endings(pkg *task.Task) []ending {
 		{name: "too much left behind", status: stop(research.SizeBlocked), cost: started,
 			edits: quick(s.large, sayingWhatIsLeft(pkg)), bound: "artifact_bytes"},
 		{name: "better, but late", status: stop(research.TrainBudgetOverrun), cost: measured, edits: full(s.better),
-			cut: "train", budget: 10 * time.Millisecond, reason: `train ran [\d.]+ s, over its budget of 0.01 s; its score \S+ beats 000 by .+`},
+			cut: "train", budget: 10 * time.Millisecond, reason: `train ran [\d.]+ s, over its budget of 0.01 s` + late},
 		{name: "endless training", status: stop(research.TrainBudgetOverrun), cost: started, edits: first("train", "time.sleep(60)"),
 			cut: "train", budget: time.Second, kill: true, reason: `train was killed after [\d.]+ s, over its budget of 1 s`},
 		{name: "endless answer", status: stop(research.EvalBudgetOverrun), cost: started, edits: quick(first("evaluate", "time.sleep(60)")),
