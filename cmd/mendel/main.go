@@ -134,7 +134,7 @@ understood · 130 interrupted; the run can be resumed.`,
 	}
 	add("run", runCommand(), stopCommand(), sessionCommand(), mcpCommand(), studyCommand(), compareCommand())
 	add("look", statusCommand(), showCommand(), diffCommand(), logCommand(), treeCommand(), analyzeCommand(), reportCommand(), promptCommand())
-	add("keep", verifyCommand(), copyCommand(), exportCommand(), importCommand())
+	add("keep", certifyCommand(), verifyCommand(), copyCommand(), exportCommand(), importCommand())
 	add("task", taskCommand(), calibrateCommand(), doctorCommand(), versionCommand())
 	root.AddCommand(runnerCommand())
 	return root

@@ -149,6 +149,14 @@ func decode(kind research.FactKind, payload string) (research.Fact, error) {
 		return decodeAs[research.Confirming](payload)
 	case research.KindJudged:
 		return decodeAs[research.Judged](payload)
+	case research.KindCertifying:
+		return decodeAs[research.Certifying](payload)
+	case research.KindRecertifying:
+		return decodeAs[research.Recertifying](payload)
+	case research.KindRecertified:
+		return decodeAs[research.Recertified](payload)
+	case research.KindCertified:
+		return decodeAs[research.Certified](payload)
 	case research.KindStopped:
 		return decodeAs[research.Stopped](payload)
 	case research.KindTrialImported:

@@ -71,6 +71,14 @@ func (p *projector) project(st *state, e research.Event) error {
 		return p.calibrated(st, f)
 	case research.Confirming:
 		return p.confirming(*st, f)
+	case research.Certifying:
+		return p.certifying(*st, e, f)
+	case research.Recertifying:
+		return p.recertifying(f)
+	case research.Recertified:
+		return p.recertified(e, f)
+	case research.Certified:
+		return p.certified(e, f)
 	case research.Judged:
 		return p.judged(st, e, f)
 	}

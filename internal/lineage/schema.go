@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,7 @@ const (
 	applicationID = 0x4d6e646c
 	// schemaVersion grows with every change of the tables or of the facts' fields. A file of an older one,
 	// from oldestVersion on, is read as it is, and gets the tables it lacks when it is opened for writing.
-	schemaVersion = 3
+	schemaVersion = 4
 	oldestVersion = 2
 )
 
@@ -164,7 +165,8 @@ CREATE TABLE {}tallies (
 	n      INTEGER NOT NULL,
 	PRIMARY KEY (role, status)
 ) STRICT, WITHOUT ROWID;
-` + since3
+` + since3 + `;
+` + since4
 
 // since3 came with version 3. In confirmations, kept is NULL while one is under way; measured and
 // wall_s are of the replicates that were accepted.
@@ -179,6 +181,35 @@ const since3 = `CREATE TABLE {}confirmations (
 	kept      INTEGER
 ) STRICT`
 
+// since4 came with version 4. decision is empty while a certification is under way.
+const since4 = `CREATE TABLE {}certifications (
+	number      INTEGER PRIMARY KEY,
+	incumbent   INTEGER NOT NULL,
+	margin      REAL NOT NULL,
+	alpha       REAL NOT NULL,
+	pairs       INTEGER NOT NULL,
+	entropy     TEXT NOT NULL,
+	decision    TEXT NOT NULL,
+	decided_seq INTEGER
+) STRICT;
+CREATE TABLE {}recertifications (
+	certificate  INTEGER NOT NULL,
+	replicate    INTEGER NOT NULL,
+	number       INTEGER NOT NULL,
+	token        TEXT NOT NULL,
+	of           INTEGER NOT NULL,
+	lost         TEXT NOT NULL,
+	wall_s       REAL NOT NULL,
+	measured_seq INTEGER,
+	PRIMARY KEY (certificate, replicate, number)
+) STRICT, WITHOUT ROWID`
+
+// later are the tables by the version that they came with.
+var later = []struct {
+	since  int
+	tables string
+}{{3, since3}, {4, since4}}
+
 // projected lists the projections with the columns that name a row, and the version they came with.
 var projected = []struct {
 	table, key string
@@ -192,6 +223,8 @@ var projected = []struct {
 	{"ledger", "role, model", 2},
 	{"tallies", "role, status", 2},
 	{"confirmations", "number", 3},
+	{"certifications", "number", 4},
+	{"recertifications", "certificate, replicate, number", 4},
 }
 
 // upgrade gives a file of an older version the tables that it lacks. They are empty: no event of such a
@@ -201,7 +234,13 @@ func upgrade(s *session) error {
 	if err != nil || version >= schemaVersion {
 		return err
 	}
-	return execAll(s, fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", strings.ReplaceAll(since3, "{}", ""), schemaVersion))
+	script := "BEGIN IMMEDIATE; "
+	for _, l := range later {
+		if l.since > version {
+			script += strings.ReplaceAll(l.tables, "{}", "") + "; "
+		}
+	}
+	return execAll(s, fmt.Sprintf("%sPRAGMA user_version = %d; COMMIT", script, schemaVersion))
 }
 
 func versionOf(s *session) (version int, err error) {
@@ -243,8 +282,10 @@ func statements(script string) []string {
 func schemaObjects(version int) map[string]string {
 	objects := map[string]string{}
 	tables := projections
-	if version < 3 {
-		tables = strings.TrimSuffix(tables, ";\n"+since3)
+	for _, l := range slices.Backward(later) {
+		if version < l.since {
+			tables = strings.TrimSuffix(tables, ";\n"+l.tables)
+		}
 	}
 	for _, statement := range append(statements(storage), statements(strings.ReplaceAll(tables, "{}", ""))...) {
 		words := strings.Fields(statement)

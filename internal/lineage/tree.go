@@ -114,11 +114,20 @@ func contents(fact research.Fact) []research.Hash {
 	case research.SessionClosed:
 		hashes = []research.Hash{f.Transcript}
 	case research.Measured:
-		for _, phase := range f.Measurement.Phases {
-			hashes = append(hashes, phase.Log)
+		hashes = logs(f.Measurement)
+	case research.Recertified:
+		if f.Measurement != nil {
+			hashes = logs(*f.Measurement)
 		}
 	}
 	return slices.DeleteFunc(hashes, func(h research.Hash) bool { return h == "" })
+}
+
+func logs(m research.Measurement) (hashes []research.Hash) {
+	for _, phase := range m.Phases {
+		hashes = append(hashes, phase.Log)
+	}
+	return hashes
 }
 
 // treeOf is the manifest that a fact names, or "".

@@ -130,17 +130,7 @@ const (
 // weigh looks at the pairs measured so far. From the second look on, a trial that is not ahead by a
 // standard error is given up; that can only lower the risk of a false keep.
 func (c Contest) weigh(direction Direction, kind NoiseKind) (*Finding, ending) {
-	gains := make([]float64, 0, len(c.Incumbents))
-	for i := range min(len(c.Candidates), len(c.Incumbents)) {
-		if c.Candidates[i].Score == nil || c.Incumbents[i].Score == nil {
-			break
-		}
-		gain := *c.Candidates[i].Score - *c.Incumbents[i].Score
-		if direction == Minimize {
-			gain = -gain
-		}
-		gains = append(gains, gain)
-	}
+	gains := gainsOf(direction, c.Candidates, c.Incumbents)
 	f := &Finding{Confirmation: c.Confirmation, Looks: c.Looks(), Measured: len(gains)}
 	end := undecided
 	for i := range f.Looks {

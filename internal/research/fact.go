@@ -26,6 +26,10 @@ const (
 	KindCalibrated    FactKind = "calibrated"
 	KindConfirming    FactKind = "confirming"
 	KindJudged        FactKind = "judged"
+	KindCertifying    FactKind = "certifying"
+	KindRecertifying  FactKind = "recertifying"
+	KindRecertified   FactKind = "recertified"
+	KindCertified     FactKind = "certified"
 	KindStopped       FactKind = "stopped"
 	KindTrialImported FactKind = "trial_imported"
 )
