@@ -32,6 +32,7 @@ func newLab(t *testing.T, budget int) *lab {
 	}
 	reg := lineagetest.Registration(root.Hash)
 	reg.Keep = research.KeepRule{Rule: research.Confirmed, Alpha: 0.05, Pairs: 8}
+	reg.Certificate = &research.CertificatePlan{Margin: 0.5, N: 6, Alpha: 0.05}
 	reg.Bounds, reg.Seeds, reg.Replicates, reg.Budgets = nil, 2, 4, research.Budgets{Trials: budget}
 	l := &lab{t: t, dir: t.TempDir(), reg: reg}
 	if l.store, err = lineage.Create(l.dir, reg, blobs...); err != nil {
@@ -222,12 +223,14 @@ func TestConfirmation(t *testing.T) {
 	wantIntact(t, filepath.Join(l.dir, lineage.FileName), lineage.Options{})
 }
 
-// writeConfirmedRun makes a closed run with a confirmation that kept its trial, and one under way.
+// writeConfirmedRun makes a closed run with a confirmation that kept its trial, a certificate of it, and a
+// confirmation under way.
 func writeConfirmedRun(t *testing.T) (path string) {
 	l := newLab(t, 50)
 	l.propose(1, 8)
 	l.confirm(1, 9, 10)
 	l.judge(1)
+	l.certify(9, 10)
 	l.propose(2, 7)
 	l.must(research.Confirming{Confirmation: *l.judgement(2).Offer})
 	if err := l.store.Close(); err != nil {

@@ -36,6 +36,9 @@ func Certify(ctx context.Context, cfg Config, say func(string)) (research.Certif
 			c.append(research.Certified{Certificate: decided})
 			return decided, c.failure
 		}
+		if err := ctx.Err(); err != nil {
+			return research.Certificate{}, err
+		}
 		if state.Failures >= maxAttempts {
 			return research.Certificate{}, research.Hinted(fmt.Errorf("replicate %d could not be measured", state.Next()),
 				"nothing is decided; `"+c.mendel("verify")+"` shows that what was measured is safe")

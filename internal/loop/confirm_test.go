@@ -32,6 +32,7 @@ func newConfirmedWorld(t *testing.T, budgets research.Budgets, epochs ...int) *w
 	}, "test", func(reg *research.Registration) {
 		reg.Keep = research.KeepRule{Rule: research.Confirmed, Alpha: 0.05, Pairs: 8}
 		reg.Replicates = 4
+		reg.Certificate = &research.CertificatePlan{Margin: 1, N: 5, Alpha: 0.05}
 	})
 	w.exec.measure = func(epochs int, a research.Attempt) (research.Measurement, string) { return noisy(epochs, a), "" }
 	return w

@@ -32,8 +32,10 @@ type Overview struct {
 	Best       []lineage.Point         `json:"best_so_far"`      // the baseline and each keep, oldest first
 	Recent     []research.Trial        `json:"recent"`
 	NearMisses []research.Trial        `json:"near_misses"`
-	Head       string                  `json:"head"`
-	Live       *control.Live           `json:"live,omitempty"` // nil when no supervisor is running
+	// Certificates are the attempts that were decided, oldest first.
+	Certificates []research.Certificate `json:"certificates,omitempty"`
+	Head         string                 `json:"head"`
+	Live         *control.Live          `json:"live,omitempty"` // nil when no supervisor is running
 }
 
 // Collect reads an overview. live may be nil.
@@ -55,6 +57,9 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 		return o, err
 	}
 	o.Trials = o.Spend.Trials
+	if o.Certificates, err = r.Certificates(); err != nil {
+		return o, err
+	}
 	if o.Statuses, err = r.Statuses(""); err != nil {
 		return o, err
 	}

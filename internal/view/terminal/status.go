@@ -97,13 +97,27 @@ func scoreLine(o Overview, s Style) string {
 	if base != 0 {
 		text += fmt.Sprintf(" (%+.2f %%)", (best-base)/math.Abs(base)*100)
 	}
-	switch o.Keep.Rule {
-	case research.Strict:
-		text += ", unconfirmed"
-	case research.Confirmed:
-		text += fmt.Sprintf(", confirmed at alpha %g", o.Keep.Alpha)
+	return text + ", " + standing(o) + noiseText(o)
+}
+
+// standing says how far the incumbent's gain can be believed.
+func standing(o Overview) string {
+	text := "unconfirmed"
+	if o.Keep.Rule == research.Confirmed {
+		text = fmt.Sprintf("confirmed at alpha %g", o.Keep.Alpha)
 	}
-	return text + noiseText(o)
+	for _, c := range o.Certificates {
+		if c.Incumbent != o.Incumbent.ID {
+			continue
+		}
+		switch c.Decision {
+		case research.CertifiedGain:
+			return "certified beyond " + research.Quantity(c.Margin, o.Score.Unit)
+		default:
+			text += fmt.Sprintf(", certificate %s", c.Decision)
+		}
+	}
+	return text
 }
 
 // selfReported marks a score that nobody but the recipe vouches for.

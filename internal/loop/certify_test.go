@@ -1,0 +1,60 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"mendel/internal/measure/bundle"
+	"mendel/internal/research"
+)
+
+// A certificate that was interrupted goes on where it stood, and loses a measurement twice at most.
+func TestCertifyGoesOn(t *testing.T) {
+	w := newConfirmedWorld(t, research.Budgets{Trials: 100}, 6)
+	w.runUntilJudged(1)
+	if tr := w.trial(1); tr.Status != research.StatusKeep {
+		t.Fatalf("001 is %s: %s", tr.Status, tr.Verdict.Reason)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	measured := 0
+	w.exec.measure = func(epochs int, a research.Attempt) (research.Measurement, string) {
+		if measured++; measured == 3 {
+			return research.Measurement{}, "the node died"
+		}
+		if measured == 5 {
+			cancel()
+		}
+		return noisy(epochs, a), ""
+	}
+	if _, err := Certify(ctx, w.cfg, func(string) {}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	certificate, err := Certify(t.Context(), w.cfg, func(string) {})
+	if err != nil || certificate.Decision != research.CertifiedGain || certificate.Number != 1 {
+		t.Fatalf("%+v, %v", certificate, err)
+	}
+	if want := 2*certificate.Pairs + 1; measured != want {
+		t.Errorf("%d measurements for %d pairs and one that was lost", measured, certificate.Pairs)
+	}
+	w.verify()
+}
+
+func TestCertifyDataTakesThePlaceOfHeldOutData(t *testing.T) {
+	data := certifyData([]bundle.Data{
+		{Name: "train", VisibleTo: []string{"train"}},
+		{Name: "heldout", VisibleTo: []string{bundle.ForEvaluator}},
+		{Name: "certify", VisibleTo: []string{bundle.ForCertifier}},
+		{Name: "words", VisibleTo: []string{bundle.ForEvaluator, bundle.ForCertifier}},
+	})
+	var seen []string
+	for _, d := range data {
+		if slices.Contains(d.VisibleTo, bundle.ForEvaluator) {
+			seen = append(seen, d.Name)
+		}
+	}
+	if !slices.Equal(seen, []string{"certify", "words"}) {
+		t.Errorf("the evaluator sees %q", seen)
+	}
+}
