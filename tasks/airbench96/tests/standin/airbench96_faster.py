@@ -21,7 +21,7 @@ class T:
 
 
 class Net:
-    wrong = 401 if HOW == "a hair short" and SEED == 1 else 400  # of 10,000 images
+    wrong = 2001 if HOW == "a hair short" and SEED == 1 else 2000  # of 50,000 images
 
     def state_dict(self):
         return {"wrong": self.wrong, "weights": "0" * (24_000_000 if HOW == "too large" else 8)}
