@@ -134,7 +134,7 @@ func (c Contest) weigh(direction Direction, kind NoiseKind) (*Finding, ending) {
 	f := &Finding{Confirmation: c.Confirmation, Looks: c.Looks(), Measured: len(gains)}
 	end := undecided
 	for i := range f.Looks {
-		look := &f.Looks[i]
+		look, last := &f.Looks[i], i == len(f.Looks)-1
 		if look.Pairs > len(gains) || end != undecided {
 			break
 		}
@@ -144,12 +144,14 @@ func (c Contest) weigh(direction Direction, kind NoiseKind) (*Finding, ending) {
 			if direction == Minimize {
 				f.Difference = -f.Difference
 			}
-			end = identical
-			break
+			if i > 0 || last { // a few coarse scores may be equal by chance
+				end = identical
+			}
+			continue
 		}
 		look.T = significant(s.mean / s.error())
 		f.interval(s, *look, direction)
-		switch last := i == len(f.Looks)-1; {
+		switch {
 		case look.T > look.Bound:
 			end = won
 		case last, i > 0 && look.T < 1:

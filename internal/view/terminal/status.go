@@ -97,14 +97,18 @@ func scoreLine(o Overview, s Style) string {
 	if base != 0 {
 		text += fmt.Sprintf(" (%+.2f %%)", (best-base)/math.Abs(base)*100)
 	}
-	return text + ", " + standing(o) + noiseText(o)
+	return text + standing(o) + noiseText(o)
 }
 
-// standing says how far the incumbent's gain can be believed.
+// standing says how far the incumbent's gain can be believed; "" where the record of an imported run
+// does not say.
 func standing(o Overview) string {
-	text := "unconfirmed"
-	if o.Keep.Rule == research.Confirmed {
-		text = fmt.Sprintf("confirmed at alpha %g", o.Keep.Alpha)
+	var text string
+	switch o.Keep.Rule {
+	case research.Strict:
+		text = ", unconfirmed"
+	case research.Confirmed:
+		text = fmt.Sprintf(", confirmed at alpha %g", o.Keep.Alpha)
 	}
 	for _, c := range o.Certificates {
 		if c.Incumbent != o.Incumbent.ID {
@@ -112,7 +116,7 @@ func standing(o Overview) string {
 		}
 		switch c.Decision {
 		case research.CertifiedGain:
-			return "certified beyond " + research.Quantity(c.Margin, o.Score.Unit)
+			return ", certified beyond " + research.Quantity(c.Margin, o.Score.Unit)
 		default:
 			text += fmt.Sprintf(", certificate %s", c.Decision)
 		}
