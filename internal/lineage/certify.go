@@ -13,8 +13,9 @@ type Certification struct {
 	research.Certification
 	Decision            research.Decision // "" while it is under way
 	Baseline, Incumbent []research.Measurement
-	Failures            int // attempts at the next replicate that were lost
-	Attempts            int // attempts at the next replicate
+	Failures            int    // attempts at the next replicate that were lost
+	Attempts            int    // attempts at the next replicate
+	Open                string // token of the one that is under way
 }
 
 // Next is the replicate to be measured next, from 1.
@@ -118,6 +119,13 @@ func lastCertification(s *session) (c Certification, err error) {
 		}
 	}
 	err = s.row(`SELECT count(*), coalesce(sum(lost <> ''), 0) FROM recertifications WHERE certificate = ? AND replicate = ?`, []any{c.Number, c.Next()}, &c.Attempts, &c.Failures)
+	if err != nil || c.Attempts == 0 {
+		return c, err
+	}
+	err = s.row(`SELECT token FROM recertifications WHERE certificate = ? AND replicate = ? AND number = ? AND lost = ''`, []any{c.Number, c.Next(), c.Attempts}, &c.Open)
+	if isNone(err) {
+		err = nil
+	}
 	return c, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"mendel/internal/lineage"
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/executor"
 	"mendel/internal/research"
@@ -48,9 +49,12 @@ func Certify(ctx context.Context, cfg Config, say func(string)) (research.Certif
 		if ofIncumbent {
 			of = state.Certification.Incumbent
 		}
-		if err := c.measure(ctx, research.Recertifying{
-			Certificate: state.Number, Replicate: state.Next(), Number: state.Attempts + 1, Token: cfg.Token(), Of: of, Seeds: seeds,
-		}, state.Pairs); err != nil {
+		m := research.Recertifying{Certificate: state.Number, Replicate: state.Next(), Number: state.Attempts, Token: state.Open, Of: of, Seeds: seeds}
+		left := state.Open != "" && exists(c.bundleOf(state.Open)) // by a certifier that died
+		if !left {
+			m.Number, m.Token = state.Attempts+1, cfg.Token()
+		}
+		if err := c.measure(ctx, m, state.Pairs, left); err != nil {
 			return research.Certificate{}, err
 		}
 	}
@@ -86,8 +90,18 @@ func (c *certifier) begin() error {
 	return c.failure
 }
 
-// measure makes one measurement and records it, or why there is none.
-func (c *certifier) measure(ctx context.Context, m research.Recertifying, pairs int) error {
+// bundleOf is where a measurement's bundle lies. Its name tells the recipe nothing, not even the token.
+func (c *certifier) bundleOf(token string) string {
+	return filepath.Join(c.cfg.Dir, "bundles", string(lineage.NewBlob([]byte(token)).Hash[:16]))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// measure makes one measurement, or takes up one that was left, and records it, or why there is none.
+func (c *certifier) measure(ctx context.Context, m research.Recertifying, pairs int, left bool) error {
 	trial, err := c.cfg.Store.Trial(m.Of)
 	if err != nil {
 		return err
@@ -96,14 +110,18 @@ func (c *certifier) measure(ctx context.Context, m research.Recertifying, pairs 
 	if err != nil {
 		return err
 	}
-	if !c.append(m) {
+	if !left && !c.append(m) {
 		return c.failure
 	}
 	attempt := research.Attempt{Trial: m.Of, Replicate: m.Replicate, Number: m.Number, Token: m.Token, Seeds: m.Seeds}
-	spec := c.spec(attempt, trial.Proposal.Tree)
-	spec.Task.Data = certifyData(spec.Task.Data)
-	r := &runningJob{attempt: attempt, bundle: filepath.Join(c.cfg.Dir, "bundles", c.cfg.Token()), forget: func() {}}
-	end := c.follow(ctx, r, &spec, tree)
+	var spec *bundle.Spec
+	if !left {
+		fresh := c.spec(attempt, trial.Proposal.Tree)
+		fresh.Task.Data = certifyData(fresh.Task.Data)
+		spec = &fresh
+	}
+	r := &runningJob{attempt: attempt, bundle: c.bundleOf(m.Token), forget: func() {}}
+	end := c.follow(ctx, r, spec, tree)
 	if ctx.Err() != nil && end.result == nil {
 		c.cancel(r)
 		return ctx.Err()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mendel/internal/measure/bundle"
+	"mendel/internal/measure/executor"
 	"mendel/internal/research"
 )
 
@@ -37,6 +38,46 @@ func TestCertifyGoesOn(t *testing.T) {
 	}
 	if want := 2*certificate.Pairs + 1; measured != want {
 		t.Errorf("%d measurements for %d pairs and one that was lost", measured, certificate.Pairs)
+	}
+	w.verify()
+}
+
+// dying is an executor under which the certifier dies once, while a measurement goes on.
+type dying struct {
+	*pretend
+	waits int
+}
+
+func (d *dying) Wait(ctx context.Context, id executor.JobID) (executor.Exit, error) {
+	if d.waits++; d.waits == 2 {
+		return executor.Exit{}, errors.New("kill -9")
+	}
+	return d.pretend.Wait(ctx, id)
+}
+
+func TestCertifyTakesUpWhatWasLeft(t *testing.T) {
+	w := newConfirmedWorld(t, research.Budgets{Trials: 100}, 6)
+	w.runUntilJudged(1)
+	w.cfg.Executor = &dying{pretend: w.exec}
+	if _, err := Certify(t.Context(), w.cfg, func(string) {}); err == nil {
+		t.Fatal("the certifier did not die")
+	}
+	state, _, err := w.store.LastCertification()
+	if err != nil || state.Open == "" || state.Next() != 2 {
+		t.Fatalf("%+v, %v", state, err)
+	}
+	certificate, err := Certify(t.Context(), w.cfg, func(string) {})
+	if err != nil || certificate.Decision != research.CertifiedGain {
+		t.Fatalf("%+v, %v", certificate, err)
+	}
+	events, err := w.store.Events(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if m, ok := e.Fact.(research.Recertifying); ok && m.Number > 1 {
+			t.Errorf("replicate %d was paid for twice", m.Replicate)
+		}
 	}
 	w.verify()
 }
