@@ -71,6 +71,15 @@ func TestInspectionStopsBeforeTraining(t *testing.T) {
 	}
 }
 
+// A preflight that leaves nothing to weigh is stopped there.
+func TestInspectionOfNothing(t *testing.T) {
+	tr := inspecting(newTrial())
+	tr.recipe["train.py"] = goodRecipe
+	if m, _ := tr.run(t); m.Outcome != research.PreflightCrash || !strings.Contains(m.Reason, "no model.txt was left") {
+		t.Errorf("%s: %s", m.Outcome, m.Reason)
+	}
+}
+
 // A cache reaches the phases after it; nothing else that its phase wrote does.
 func TestCache(t *testing.T) {
 	tr := newTrial()

@@ -244,7 +244,11 @@ func (a *attempt) artifactComplete(before string, s *seedRecord) bool {
 			continue
 		}
 		reason := fmt.Sprintf("no %s was left in MENDEL_OUT for %s", glob, before)
-		a.found = append(a.found, finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: before, Exception: reason}})
+		f := finding{failure, research.Crash, reason, &research.CrashExcerpt{Phase: before, Exception: reason}}
+		if s == a.once {
+			f.cause, f.outcome = preflight, research.PreflightCrash
+		}
+		a.found = append(a.found, f)
 		return false
 	}
 	return true
