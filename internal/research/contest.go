@@ -112,6 +112,17 @@ func (j Judgement) Outcome() Outcome {
 	return Repool(j.Contest.Candidates).Outcome
 }
 
+// Standing says what measuring a trial again has come to, in a few words; "" for a trial that was not.
+func (v *Verdict) Standing() string {
+	switch {
+	case v == nil || v.Confirmation == nil:
+		return ""
+	case v.Keep:
+		return fmt.Sprintf("confirmed by %d pairs", v.Confirmation.Measured)
+	}
+	return fmt.Sprintf("unconfirmed after %d pairs", v.Confirmation.Measured)
+}
+
 // contested is the verdict on a trial that was measured again.
 func (j Judgement) contested(v Verdict) Verdict {
 	c := j.Contest

@@ -88,6 +88,9 @@ func line(t research.Trial, score research.ScoreRule, most int) string {
 			fmt.Fprintf(&b, " (%s against %s)", signed(*d), t.Verdict.Against)
 		}
 	}
+	if standing := t.Verdict.Standing(); standing != "" {
+		fmt.Fprintf(&b, " [%s]", standing)
+	}
 	if missed := t.Missed(); len(missed) > 0 {
 		fmt.Fprintf(&b, " [%s]", Margin(missed[0]))
 	}

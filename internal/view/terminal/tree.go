@@ -42,7 +42,7 @@ func WriteTree(w io.Writer, trials []research.Trial, path map[research.TrialID]b
 			}
 		}
 		line := fmt.Sprintf("%s%s %s %s  %s  %s  ", branch, mark, s.Strong(t.ID.String()), s.Status(t.Status, 0), t.Proposal.Role, value)
-		fmt.Fprintln(w, s.Faint(prefix)+line+s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-len(prefix)-50, 24))))
+		fmt.Fprintln(w, s.Faint(prefix)+line+s.Faint(clip(proposed(t), max(s.Width-len(prefix)-50, 24))))
 		kids := children[t.ID]
 		next := prefix
 		switch branch {

@@ -22,7 +22,7 @@ func VerdictLine(t research.Trial, score research.ScoreRule, s Style) string {
 	head := fmt.Sprintf("%s  %s  %-9s %14s  %12s  ", s.Strong(t.ID.String()), s.Status(t.Status, statusWidth),
 		clip(t.Proposal.Role, 9), value, difference(t, score))
 	plain := 3 + 2 + statusWidth + 2 + 9 + 1 + 14 + 2 + 12 + 2
-	text := t.Proposal.Hypothesis
+	text := proposed(t)
 	if t.Verdict != nil && t.Status != research.StatusKeep && t.Status != research.StatusDiscard && t.Status != research.StatusBaseline {
 		text = t.Verdict.Reason
 	}
@@ -43,6 +43,14 @@ func nearMissLine(t research.Trial, best float64, score research.ScoreRule, s St
 	missed := research.MarginList(t.Missed())
 	plain := 3 + 2 + 9 + 1 + 14 + 2 + 12 + 2 + len(missed) + 2
 	return line + missed + "  " + s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-plain, 24)))
+}
+
+// proposed is a trial's hypothesis, behind what measuring it again has come to.
+func proposed(t research.Trial) string {
+	if standing := t.Verdict.Standing(); standing != "" {
+		return standing + ": " + t.Proposal.Hypothesis
+	}
+	return t.Proposal.Hypothesis
 }
 
 // difference shows how a score stands to the incumbent's, signed.
