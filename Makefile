@@ -57,4 +57,4 @@ e2e: build ## the long end-to-end tests: whole runs, kills, hostile recipes
 
 .PHONY: golden
 golden: ## rewrite golden files after an intended change; read the diff
-	$(GO) test ./internal/propose/prompt ./internal/task ./internal/view/... ./cmd/mendel -update
+	$(GO) test ./internal/lineage/record ./internal/propose/prompt ./internal/task ./internal/view/... ./cmd/mendel -update

@@ -49,6 +49,10 @@ func TestImport(t *testing.T) {
 	if board := must(r.Leaderboard(10))(t); len(board) != 4 || board[0].ID != 6 {
 		t.Errorf("leaderboard %v", board)
 	}
+	points := must(r.BestSoFar())(t)
+	if len(points) != 4 || points[3].Trial != 6 {
+		t.Errorf("best so far %v", points)
+	}
 	misses := must(r.NearMisses(1.094, 10))(t)
 	if len(misses) != 1 || misses[0].ID != 4 {
 		t.Errorf("near misses %v", misses)

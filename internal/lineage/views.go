@@ -153,8 +153,27 @@ type Point struct {
 	Score float64          `json:"score"`
 }
 
-// BestSoFar has one point for the baseline and one for each keep, in the order of the verdicts.
+// BestSoFar has one point for the baseline and one for each keep, in the order of the verdicts. The
+// keeps of an imported run need not be better than those before; then they are left out.
 func (r *Reader) BestSoFar() ([]Point, error) {
+	reg, err := r.Registration()
+	if err != nil {
+		return nil, err
+	}
+	points, err := r.keeps()
+	if reg.Imported == nil || err != nil {
+		return points, err
+	}
+	var best []Point
+	for _, p := range points {
+		if len(best) == 0 || reg.Score.Direction.Better(p.Score, best[len(best)-1].Score) {
+			best = append(best, p)
+		}
+	}
+	return best, nil
+}
+
+func (r *Reader) keeps() ([]Point, error) {
 	return read(r, func(s *session) ([]Point, error) {
 		return collect(s, func(row scanner) (p Point, err error) {
 			var at string

@@ -155,6 +155,23 @@ func TestMoreCellsThanColumns(t *testing.T) {
 	}
 }
 
+// TestColumnsOfTheTree: what only tree.tsv has a column for is taken from there.
+func TestColumnsOfTheTree(t *testing.T) {
+	results := "exp_id\tspecialist\tstatus\tloss\n000\tbaseline\tbaseline\t3\n001\topt\tkeep\t2\n002\tarch\tkeep\t1\n"
+	tree := "exp_id\tparent_exp\tdepth\tpath\tstatus\thypothesis\n000\t\t0\t000\tbaseline\tstart\n" +
+		"001\t000\t1\t000/001\tkeep\tfaster\n002\t001\t2\t000/001/002\tkeep\twider\n"
+	rec, err := Parse("x", []File{{resultsFile, []byte(results)}, {treeFile, []byte(tree)}}, Options{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := rec.Trials[2].Proposal; last.Parent != 1 || last.Hypothesis != "wider" || last.Role != "arch" {
+		t.Errorf("trial 002 is %+v", last)
+	}
+	if n := len(rec.Registration.Imported.Notes); n != 2 {
+		t.Errorf("%d notes, want one for each column: %v", n, rec.Registration.Imported.Notes)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	_, trials := read(t, "testdata/damaged", Options{Bounds: []research.Bound{Limit("artifact_bytes", 14_999_000), Gate("eval_s", 500)}})
 	margins := trials["001"].Measurement.Margins

@@ -23,6 +23,7 @@ func (p *parser) rows() []trialRow {
 	var inTree []trialRow
 	if p.tree != nil {
 		inTree = p.numbered(p.tree)
+		p.widen()
 	}
 	byID := map[research.TrialID]*row{}
 	for _, r := range inTree {
@@ -49,6 +50,16 @@ func (p *parser) rows() []trialRow {
 	slices.SortStableFunc(rows, func(a, b trialRow) int { return cmp.Compare(a.id, b.id) })
 	p.missing(rows)
 	return rows
+}
+
+// widen gives the results the columns that only tree.tsv has.
+func (p *parser) widen() {
+	for _, c := range p.tree.columns {
+		if c.name != pathColumn && c.name != depthColumn && !p.results.has(c.name) {
+			p.results.columns = append(p.results.columns, c)
+			p.note(research.Recovered, p.tree.file, 1, "", p.results.file+" has no column "+c.name+": it is taken from here")
+		}
+	}
 }
 
 // numbered gives the rows their ids. A table of commits numbers them in its order.
@@ -124,15 +135,16 @@ func (p *parser) unique(rows []trialRow, tree map[research.TrialID]*row) []trial
 // mend fills in what a damaged row lost from its row in tree.tsv, and notes where two whole rows
 // contradict each other. In a damaged row tree.tsv goes first, otherwise the row itself.
 func (p *parser) mend(r, tree *row) {
+	r.tree = tree
 	var filled []string
 	for _, c := range p.tree.columns {
-		if !p.results.has(c.name) && c.name != pathColumn || !tree.has(c.name) {
+		if !p.results.has(c.name) || !tree.has(c.name) {
 			continue
 		}
 		mine, theirs := r.get(c.name), tree.get(c.name)
 		switch {
-		case c.name == pathColumn:
-			r.cells[pathColumn] = theirs
+		case !r.has(c.name) && !r.damaged: // a column that only tree.tsv has
+			r.cells[c.name] = theirs
 		case sameCell(c, mine, theirs) && r.has(c.name):
 		case r.damaged && (!isNothing(theirs) || !r.has(c.name)):
 			r.cells[c.name] = theirs

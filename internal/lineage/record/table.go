@@ -26,6 +26,7 @@ type row struct {
 	name    string // what the trial is called, for notes
 	cells   map[string]string
 	damaged bool
+	tree    *row // the same trial in tree.tsv, where there is one
 }
 
 func (r *row) get(column string) string { return strings.TrimSpace(r.cells[column]) }

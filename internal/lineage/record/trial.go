@@ -150,7 +150,7 @@ func (b *builder) role(r trialRow) string {
 	return "generic"
 }
 
-// parent is the row's, else the one of its place in tree.tsv. Where the record has no parents at
+// parent is the row's, else the one that tree.tsv gives it. Where the record has no parents at
 // all, a trial goes on from the best kept one before it.
 func (b *builder) parent(r trialRow) research.TrialID {
 	if !b.results.has(parentColumn) {
@@ -165,15 +165,26 @@ func (b *builder) parent(r trialRow) research.TrialID {
 		b.reference(r, parentColumn, id)
 		return id
 	}
-	links := strings.Split(r.get(pathColumn), "/")
-	if n := len(links); n > 1 {
-		if id, ok := b.earlier(r, links[n-2]); ok {
-			b.notef(research.Recovered, r.row, "its parent %s is no trial before it; the path in %s says %s", quote(written), treeFile, id)
+	for _, link := range r.treeParents() {
+		if id, ok := b.earlier(r, link); ok {
+			b.notef(research.Recovered, r.row, "its parent %s is no trial before it; %s:%d says %s", quote(written), r.tree.file, r.tree.line, id)
 			return id
 		}
 	}
 	b.notef(research.Assumed, r.row, "its parent %s is no trial before it: it is shown under the baseline", quote(written))
 	return research.Baseline
+}
+
+// treeParents are the parents that tree.tsv gives a trial, by name and by its path from the root.
+func (r *row) treeParents() []string {
+	if r.tree == nil {
+		return nil
+	}
+	parents := []string{r.tree.get(parentColumn)}
+	if links := strings.Split(r.tree.get(pathColumn), "/"); len(links) > 1 {
+		parents = append(parents, links[len(links)-2])
+	}
+	return parents
 }
 
 // earlier reads the name of a trial that came before a row's. The baseline always did.

@@ -1,11 +1,15 @@
 package analysis_test
 
 import (
+	"bytes"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"mendel/internal/lineage"
 	"mendel/internal/lineage/lineagetest"
@@ -159,11 +163,44 @@ func TestOwnRun(t *testing.T) {
 	if a.Costs.USD <= 0 || a.Costs.PerImprovement == nil || a.Costs.TrialSeconds <= 0 {
 		t.Errorf("costs %+v", a.Costs)
 	}
-	last := 0
+	inRoles := 0
 	for _, r := range a.Roles {
-		last += r.Trials
+		inRoles += r.Trials
 	}
-	if last != a.Trials {
-		t.Errorf("the roles have %d trials in all", last)
+	if inRoles != a.Trials {
+		t.Errorf("the roles have %d trials in all", inRoles)
 	}
+
+	again := exported(t, dir)
+	if again.Pace.Tau != nil || *again.Pace.PerHour != *a.Pace.PerHour {
+		t.Errorf("exported and imported, the pace is %+v", again.Pace)
+	}
+	for _, b := range []*analysis.Analysis{&a, &again} { // what a record does not tell
+		b.Run, b.Task, b.Keep, b.Imported, b.Notes, b.Margins, b.Pace, b.Costs = "", "", research.KeepRule{}, "", nil, nil, analysis.Pace{}, analysis.Costs{}
+		b.Score.Unit = ""
+	}
+	if diff := gocmp.Diff(a, again); diff != "" {
+		t.Errorf("exported and imported, the run is another: %s", diff)
+	}
+}
+
+// exported analyses a run that was written as a record, and read from it.
+func exported(t *testing.T, dir string) analysis.Analysis {
+	t.Helper()
+	r, err := lineage.OpenReader(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out := t.TempDir()
+	for name, write := range map[string]func(io.Writer) error{"results.tsv": r.ExportTSV, "tree.tsv": r.ExportTree, "best.json": r.ExportBest} {
+		var text bytes.Buffer
+		if err := write(&text); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(out, name), text.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return analyse(t, out)
 }

@@ -40,11 +40,14 @@ func bestText(a analysis.Analysis, s Style) string {
 }
 
 func writeSteps(w io.Writer, a analysis.Analysis, s Style) {
-	if len(a.BestSoFar) < 2 {
+	if a.Improvements == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\nimprovements: %d keeps, %d of the %d not built on the baseline on another role's keep\n", a.Improvements, a.CrossRole.N, a.CrossRole.Of)
-	for _, step := range a.BestSoFar[1:] {
+	for _, step := range a.BestSoFar {
+		if step.N == 0 { // the baseline
+			continue
+		}
 		fmt.Fprintf(w, "  %s  %-9s %14s  %12s  %s\n", s.Strong(step.Trial), clip(step.Role, 9), research.Quantity(step.Score, a.Score.Unit),
 			signed(gainSign(a)*step.Gain, a.Score.Unit), clip(step.Hypothesis, max(s.Width-48, 24)))
 	}

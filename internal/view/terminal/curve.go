@@ -10,6 +10,15 @@ import (
 
 var bars = []rune("▁▂▃▄▅▆▇█")
 
+// newest is the last trial that a curve has to reach: the numbers of an imported run may have gaps.
+func (o Overview) newest() research.TrialID {
+	newest := research.TrialID(o.Trials)
+	for _, p := range o.Best {
+		newest = max(newest, p.Trial)
+	}
+	return newest
+}
+
 // Curve draws the best score so far over the trials as one line of bars, at most columns wide.
 // The bar falls or rises as the score does; points are in the order of their trials.
 func Curve(points []lineage.Point, last research.TrialID, columns int) string {

@@ -61,7 +61,7 @@ func headLines(o Overview, now time.Time, s Style) []string {
 		if m := o.Incumbent.Measurement; m != nil && len(m.Margins) > 0 {
 			lines = append(lines, "  margins      "+research.MarginList(m.Margins))
 		}
-		if curve := Curve(o.Best, research.TrialID(o.Trials), 48); curve != "" && len(o.Best) > 1 {
+		if curve := Curve(o.Best, o.newest(), 48); curve != "" && len(o.Best) > 1 {
 			lines = append(lines, fmt.Sprintf("  best so far  %s", s.Good(curve)))
 		}
 	}
