@@ -60,8 +60,8 @@ func (w *world) runUntilJudged(n int) {
 		defer close(watched)
 		defer cancel()
 		for stop.Err() == nil {
-			pending, err := w.store.Pending()
-			if count, countErr := w.store.Count(); err != nil || countErr != nil || count-len(pending) > n {
+			count, countErr := w.store.Count() // first: a trial that is submitted in between must not count as judged
+			if pending, err := w.store.Pending(); err != nil || countErr != nil || count-len(pending) > n {
 				return
 			}
 			time.Sleep(2 * time.Millisecond)

@@ -135,6 +135,7 @@ func (d *desk) Await(ctx context.Context, id research.TrialID) (research.Trial, 
 		}
 		if t.Status != "" {
 			now = &t
+			d.heard(id)
 			return
 		}
 		d.loop.awaiting[id] = append(d.loop.awaiting[id], judged)
@@ -149,13 +150,20 @@ func (d *desk) Await(ctx context.Context, id research.TrialID) (research.Trial, 
 	}
 	select {
 	case t := <-judged:
-		d.loop.do(ctx, func() { d.member.doing, d.member.trial = control.Thinking, nil })
+		d.loop.do(ctx, func() { d.heard(id) })
 		return t, nil
 	case <-ctx.Done():
 		d.loop.do(context.WithoutCancel(ctx), func() { d.loop.forgetAwaiting(id, judged) })
 		return research.Trial{}, ctx.Err()
 	case <-d.loop.ended:
 		return research.Trial{}, errEnded
+	}
+}
+
+// heard notes that a session knows the verdict of its trial.
+func (d *desk) heard(id research.TrialID) {
+	if d.member.trial != nil && *d.member.trial == id {
+		d.member.doing, d.member.trial = control.Thinking, nil
 	}
 }
 

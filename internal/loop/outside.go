@@ -161,7 +161,7 @@ var (
 const lastWords = 20 * time.Second
 
 // dismiss ends the sessions that could not submit any more and wait for no verdict: those from
-// outside, once nothing new begins, and all when no trial is left. A model that is asked
+// outside, once nothing new begins and they have heard their last verdict, and all when no trial is left. A model that is asked
 // meanwhile may finish its reply, which is paid for, and an agent may say its last words.
 func (l *Loop) dismiss() {
 	none := !l.mayStartSubmission()
@@ -169,11 +169,18 @@ func (l *Loop) dismiss() {
 		if m.session == 0 || l.waits(m) {
 			continue
 		}
-		if o := l.outside[m.session]; o != nil {
+		o, now := l.outside[m.session], l.cfg.Now()
+		unheard := m.trial != nil && !l.early // its verdict is there, and nobody has asked for it yet
+		switch {
+		case o != nil && !unheard:
 			o.leave.Do(func() { close(o.leaving) })
-		} else if now := l.cfg.Now(); none && m.leaveBy.IsZero() {
+		case o == nil && !none:
+		case m.leaveBy.IsZero():
 			m.leaveBy = now.Add(lastWords)
-		} else if none && now.After(m.leaveBy) {
+		case now.Before(m.leaveBy):
+		case o != nil:
+			o.leave.Do(func() { close(o.leaving) })
+		default:
 			m.cancel()
 		}
 	}

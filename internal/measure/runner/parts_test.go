@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,8 +50,9 @@ func TestPartsOfATime(t *testing.T) {
 					t.Fatal(err)
 				}
 				stdout, stderr := w.stream(&out), w.stream(io.Discard)
-				began, killed := time.Now(), time.Duration(0)
-				w.start(began, func() { killed = time.Since(began) })
+				began := time.Now()
+				var killed atomic.Int64
+				w.start(began, func() { killed.Store(int64(time.Since(began))) })
 				printed := ""
 				for _, l := range c.prints {
 					time.Sleep(l.after * time.Second)
@@ -71,8 +73,8 @@ func TestPartsOfATime(t *testing.T) {
 				for _, d := range w.walls {
 					walls = append(walls, d/time.Second)
 				}
-				if !slices.Equal(walls, c.want) || killed != c.killed*time.Second || out.String() != printed {
-					t.Errorf("parts %v, killed after %v, printed %q; want %v, %v s, %q", walls, killed, out.String(), c.want, int(c.killed), printed)
+				if !slices.Equal(walls, c.want) || time.Duration(killed.Load()) != c.killed*time.Second || out.String() != printed {
+					t.Errorf("parts %v, killed after %v, printed %q; want %v, %v s, %q", walls, time.Duration(killed.Load()), out.String(), c.want, int(c.killed), printed)
 				}
 			})
 		})
