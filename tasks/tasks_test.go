@@ -149,6 +149,9 @@ func files(t *testing.T, dir string, names []string) map[string][]byte {
 // prepare finds out what this host offers, and skips the test where that is too little.
 func prepare(t *testing.T, pkg *task.Task) (*sandbox.Host, bundle.Spec) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: what is measured happens in other processes")
+	}
 	host := sandbox.Probe(t.Context())
 	required, err := sandbox.ParseLevel(pkg.Sandbox)
 	if err != nil {

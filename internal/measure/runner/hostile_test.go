@@ -221,6 +221,9 @@ func victimLives(e evidence) string {
 // TestHostile runs each recipe at each level that claims to hold it. The recipes print BREACH
 // where their attack worked.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: what counts here happens in other processes")
+	}
 	for _, th := range threats() {
 		for _, h := range th.recipes {
 			for _, level := range []sandbox.Level{sandbox.Isolated, sandbox.Confined, sandbox.Limited} {

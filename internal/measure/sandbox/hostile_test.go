@@ -118,6 +118,7 @@ else:
 }
 
 func TestAttacksAreStopped(t *testing.T) {
+	skipShort(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +190,7 @@ def attempt(action):
 }
 
 func TestTheTreeEndsWhateverItDoes(t *testing.T) {
+	skipShort(t)
 	cases := []struct {
 		name   string
 		script string

@@ -43,6 +43,14 @@ func environCache(t *testing.T) string {
 	return os.Getenv("MENDEL_TEST_CACHE")
 }
 
+// skipShort leaves out what other processes do, where only races in this one are looked for.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short")
+	}
+}
+
 // eachHost runs a test at every level of this host, with and without cgroups where it has some.
 func eachHost(t *testing.T, run func(t *testing.T, h *sandbox.Host)) {
 	t.Helper()
