@@ -28,7 +28,7 @@ var faults = []fault{
 	{name: "unknown key", pkg: "appraisal", file: taskFile, old: "\nseeds: 3", with: "\n§sedes: 3", says: `unknown key "sedes"`, hint: `did you mean "seeds"?`},
 	{name: "syntax", pkg: "appraisal", file: taskFile, old: `editable: ["appraise.py"]` + "\n", with: `editable: ["appraise.py"` + "\n", at: "  §language: python", says: "must be specified", hint: "brackets"},
 	{name: "wrong type", pkg: "airbench-cpu", file: taskFile, old: "\nseeds: 4", with: "\nseeds: §four", says: `seeds wants a whole number, not "four"`, hint: "in digits"},
-	{name: "bad duration", pkg: "golf-cpu", file: taskFile, old: "budget: 20s", with: "budget: §20 secs", says: `"20 secs" is not a duration: write 20s`},
+	{name: "bad duration", pkg: "golf-cpu", file: taskFile, old: "budget: 20s, grace", with: "budget: §20 secs, grace", says: `"20 secs" is not a duration: write 20s`},
 	{name: "bad size", pkg: "packing", file: taskFile, old: "memory: 1GiB", with: "memory: §1 gigabyte", says: `"1 gigabyte" is not a size: write 64000, 16MB or 2GiB`},
 	{name: "direction of no kind", pkg: "packing", file: taskFile, old: "direction: maximize", with: "direction: §max", says: `"max" is not one of minimize, maximize`},
 	{name: "missing recipe file", pkg: "golf-cpu", file: taskFile, old: `editable: ["train.py"]`, with: `editable: [§"tarin.py"]`, says: `"tarin.py" matches no file`, hint: `"train.py"`},
