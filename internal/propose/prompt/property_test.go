@@ -217,3 +217,21 @@ func BenchmarkRender(b *testing.B) {
 		Render(full)
 	}
 }
+
+// TestABanlistSparesWhatWasBuiltUpon: a near miss that was mended and kept is no road to nowhere.
+func TestABanlistSparesWhatWasBuiltUpon(t *testing.T) {
+	b := rich()
+	stopped := b.History.Own[0]
+	stopped.ID, stopped.Status = 90, research.Status(research.SizeBlocked)
+	stopped.Proposal.Hypothesis = "a wider table"
+	b.History.Own = append([]research.Trial{stopped}, b.History.Own...)
+	if text := banlist(b, *b.History); !strings.Contains(text, "a wider table") {
+		t.Fatalf("a trial that was stopped is not banned:\n%s", text)
+	}
+	mended := b.Incumbent
+	mended.ID, mended.Status, mended.Proposal.Parent = 91, research.StatusKeep, 90
+	b.History.Recent = append([]research.Trial{mended}, b.History.Recent...)
+	if text := banlist(b, *b.History); strings.Contains(text, "a wider table") {
+		t.Errorf("it is banned although 091, which was kept, is built on it:\n%s", text)
+	}
+}

@@ -62,7 +62,17 @@ func leaderboard(b research.Brief, h research.History) string {
 	if len(lines) <= 1 {
 		return ""
 	}
-	return section(leaderboardBudget, "# Leaderboard: kept trials, best first", lines, ": list_trials status=keep")
+	heading := "# Leaderboard: kept trials, best first"
+	var unshown []string
+	for _, t := range h.Leaderboard {
+		if d := difference(t); t.Status == research.StatusKeep && d != nil && t.Verdict.Rule == research.Strict && h.Noise.Inside(*d) {
+			unshown = append(unshown, t.ID.String())
+		}
+	}
+	if len(unshown) > 0 {
+		heading += "\nKept by less than the noise floor, so that it is not shown that they help: " + strings.Join(unshown, ", ") + "."
+	}
+	return section(leaderboardBudget, heading, lines, ": list_trials status=keep")
 }
 
 func trialLines(trials []research.Trial, score research.ScoreRule) []string {
@@ -142,13 +152,20 @@ func recent(b research.Brief, h research.History) string {
 
 // banlist lists what this role tried in vain.
 func banlist(b research.Brief, h research.History) string {
-	near := map[research.TrialID]bool{}
+	useful := map[research.TrialID]bool{} // near misses, and what something that was kept is built on
 	for _, t := range h.NearMisses {
-		near[t.ID] = true
+		useful[t.ID] = true
+	}
+	for _, list := range [][]research.Trial{h.Chain, h.Leaderboard, h.Recent} {
+		for _, t := range list {
+			if t.Status.Ranks() {
+				useful[t.Proposal.Parent] = true
+			}
+		}
 	}
 	var lines []string
 	for _, t := range h.Own {
-		if hidden(t) || near[t.ID] || t.Status == "" || t.Status.Ranks() {
+		if hidden(t) || useful[t.ID] || t.Status == "" || t.Status.Ranks() {
 			continue
 		}
 		line := fmt.Sprintf("- %s %s", t.ID, t.Status)

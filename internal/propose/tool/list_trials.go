@@ -54,7 +54,7 @@ func listTrials() Tool {
 		for _, t := range trials {
 			b.WriteString(prompt.Line(t, k.Brief.Task.Score) + "\n")
 		}
-		if full {
+		if full && trials[len(trials)-1].ID > research.Baseline {
 			fmt.Fprintf(&b, "[there may be more: before=%s]\n", trials[len(trials)-1].ID)
 		}
 		return Answer{Text: clip(b.String(), "narrow with role, status, parent, text, or a smaller limit")}, nil
