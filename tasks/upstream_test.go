@@ -170,6 +170,8 @@ func TestParameterGolfOutcomes(t *testing.T) {
 		{how: "not a number", outcome: research.Crash, reason: "val_bpb was not measured"},
 		{how: "no score", outcome: research.Crash, reason: "val_bpb was not measured"},
 		{how: "too large", outcome: research.SizeBlocked, reason: "submission_bytes", scored: true, missed: "submission_bytes"},
+		// Packing leaves comments out, and what runs could read them.
+		{how: `well" # ` + strings.Repeat("w", 80_000), outcome: research.SizeBlocked, reason: "source_bytes", scored: true, missed: "source_bytes"},
 		{how: "too large at once", outcome: research.SizeBlocked, reason: "project: exit status 1", missed: "submission_bytes"},
 		{how: "exception at once", outcome: research.PreflightCrash, reason: "preflight: exit status 1: RuntimeError"},
 		{how: `"`, outcome: research.PreflightCrash, reason: "SyntaxError"},
@@ -180,7 +182,7 @@ func TestParameterGolfOutcomes(t *testing.T) {
 		// Printing the end early does not buy time: only the part that begins next ends another, and the sum stays bounded.
 		{how: "says it is over before it begins", outcome: research.TrainBudgetOverrun, reason: "train was killed", cut: "train", kill: true, missed: "train"},
 	} {
-		t.Run(c.how, func(t *testing.T) {
+		t.Run(c.how[:min(len(c.how), 40)], func(t *testing.T) {
 			t.Parallel()
 			s := spec
 			if c.cut != "" {
