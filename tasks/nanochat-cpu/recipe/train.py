@@ -249,7 +249,8 @@ def main():
         with gzip.open(os.path.join(os.environ["MENDEL_DATA"], "train", "kjv.txt.gz")) as file:
             text = Text(torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()), rng)
         begin = time.monotonic()
-        model = train(text, lambda step: (time.monotonic() - begin) / (STARTED + TRAIN_SECONDS - begin))
+        seconds = max(STARTED + TRAIN_SECONDS - begin, 0.001)
+        model = train(text, lambda step: (time.monotonic() - begin) / seconds)
     saved = save(model)
     with open(os.path.join(os.environ["MENDEL_OUT"], "model.bin"), "wb") as file:
         file.write(saved)

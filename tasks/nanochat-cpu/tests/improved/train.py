@@ -65,8 +65,8 @@ ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu}
 ASKED, ANSWER = 48, 7  # bytes of a question's context, and of the answer to a cloze
 
 
-def seconds(rounded):
-    """Time that a product of matrices takes here, in bfloat16 or in float32."""
+def cost(rounded):
+    """Seconds of CPU that a few products of matrices take here, in bfloat16 or in float32."""
     x, w = torch.randn(2048, WIDTH), torch.randn(4 * WIDTH, WIDTH)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=rounded):
         F.linear(x, w)
@@ -114,7 +114,7 @@ class Model(nn.Module):
         self.bytes = nn.Embedding(256, WIDTH)
         self.positions = nn.Embedding(CONTEXT, WIDTH)
         self.bigrams = nn.Embedding(BUCKETS, WIDTH)  # of each byte and the one before it, hashed
-        self.rounded = DTYPE == "bfloat16" or DTYPE == "faster" and seconds(True) < seconds(False)
+        self.rounded = DTYPE == "bfloat16" or DTYPE == "faster" and cost(True) < cost(False)
         self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH)
         self.head = nn.Linear(WIDTH, 256, bias=False)
@@ -267,7 +267,8 @@ def main():
         with gzip.open(os.path.join(os.environ["MENDEL_DATA"], "train", "kjv.txt.gz")) as file:
             text = Text(torch.from_numpy(np.frombuffer(file.read(), np.uint8).copy()), rng)
         begin = time.monotonic()
-        model = train(text, lambda step: (time.monotonic() - begin) / (STARTED + TRAIN_SECONDS - begin))
+        seconds = max(STARTED + TRAIN_SECONDS - begin, 0.001)
+        model = train(text, lambda step: (time.monotonic() - begin) / seconds)
     saved = save(model)
     with open(os.path.join(os.environ["MENDEL_OUT"], "model.bin"), "wb") as file:
         file.write(saved)
