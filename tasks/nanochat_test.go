@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"mendel/internal/research"
@@ -73,52 +74,52 @@ func TestQuestionsHaveNoParallels(t *testing.T) {
 	checkParallels(t, 32, passages, recipeText(t))
 }
 
-// TestOnlyLanguageTells: nothing that can be had without knowing the language says which pair is the true one.
-func TestOnlyLanguageTells(t *testing.T) {
-	training := recipeText(t)
-	var letter [256]float64
+// A cue is a number that can be had of one of four texts without knowing the language.
+type cue func(text string, four [4]string) float64
+
+func cues(training []byte) map[string]cue {
+	var seen [256]float64
 	for _, c := range training {
-		letter[c]++
+		seen[c]++
 	}
-	word := map[string]float64{}
-	for _, w := range regexp.MustCompile("[A-Za-z]+").FindAll(training, -1) {
-		word[string(w)]++
-	}
-	first := regexp.MustCompile("^[a-z]+")
-	sum := func(text string, of func(byte) float64) (total float64) {
-		for i := range len(text) {
-			total += of(text[i])
-		}
-		return total
-	}
-	in := func(set string) func(byte) float64 {
-		return func(c byte) float64 {
-			if bytes.IndexByte([]byte(set), c) >= 0 {
-				return 1
+	sum := func(of func(byte) float64) cue {
+		return func(text string, _ [4]string) (total float64) {
+			for i := range len(text) {
+				total += of(text[i])
 			}
-			return 0
+			return total
 		}
 	}
-	cues := map[string]func(text string, others [4]string) float64{
-		"length": func(text string, _ [4]string) float64 { return float64(len(text)) },
-		"frequent bytes": func(text string, _ [4]string) float64 {
-			return sum(text, func(c byte) float64 { return math.Log(letter[c] + 1) })
-		},
-		"capitals":        func(text string, _ [4]string) float64 { return sum(text, in("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) },
-		"punctuation":     func(text string, _ [4]string) float64 { return sum(text, in(".,:;?!'()-\n")) },
-		"number of words": func(text string, _ [4]string) float64 { return sum(text, in(" ")) },
-		"middle of four": func(text string, others [4]string) float64 {
-			near := 0.0
-			for _, other := range others {
+	count := func(set string) cue {
+		return sum(func(c byte) float64 { return float64(strings.Count(set, string(c))) })
+	}
+	return map[string]cue{
+		"length":         sum(func(byte) float64 { return 1 }),
+		"frequent bytes": sum(func(c byte) float64 { return math.Log(seen[c] + 1) }),
+		"capitals":       count("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+		"punctuation":    count(".,:;?!'()-\n"),
+		"words":          count(" "),
+		"like the others": func(text string, four [4]string) (alike float64) {
+			for _, other := range four {
 				for i := range min(len(text), len(other)) {
 					if text[i] == other[i] {
-						near++
+						alike++
 					}
 				}
 			}
-			return near
+			return alike
 		},
 	}
+}
+
+// TestOnlyLanguageTells: nothing that can be had without knowing the language says which pair is the true one.
+func TestOnlyLanguageTells(t *testing.T) {
+	training := recipeText(t)
+	frequency := map[string]float64{}
+	for _, w := range regexp.MustCompile("[A-Za-z]+").FindAll(training, -1) {
+		frequency[string(w)]++
+	}
+	first, known := regexp.MustCompile("^[a-z]+"), cues(training)
 	for _, split := range []string{"val", "cert"} {
 		right := map[string]float64{} // by task, cue and sign
 		for _, q := range questions(t, split) {
@@ -126,33 +127,30 @@ func TestOnlyLanguageTells(t *testing.T) {
 				continue
 			}
 			var texts [4]string
+			var words [4]float64
 			for i, pair := range q.Pairs {
 				if len(pair[0]) != asked || len(pair[1]) != continued {
 					t.Fatalf("%s: a pair of %d and %d bytes", q.Task, len(pair[0]), len(pair[1]))
 				}
-				texts[i] = pair[0] + pair[1]
+				texts[i], words[i] = pair[0]+pair[1], frequency[first.FindString(pair[1])]
 			}
-			for name, cue := range cues {
-				var values, minus [4]float64
+			for name, value := range known {
+				var most, least [4]float64
 				for i, text := range texts {
-					values[i] = cue(text, texts)
-					minus[i] = -values[i]
+					most[i] = value(text, texts)
+					least[i] = -most[i]
 				}
-				right[q.Task+", most "+name] += share(values)
-				right[q.Task+", least "+name] += share(minus)
+				right[q.Task+", most "+name] += share(most)
+				right[q.Task+", least "+name] += share(least)
 			}
 			if q.Task == "word" {
-				var values [4]float64
-				for i, pair := range q.Pairs {
-					values[i] = word[first.FindString(pair[1])]
-				}
-				right["word, most frequent"] += share(values)
+				right["word, most frequent"] += share(words)
 			}
 		}
-		for cue, n := range right {
+		for name, n := range right {
 			// Three and a half standard deviations of 400 guesses, one in four right.
 			if accuracy := n / perTask; math.Abs(accuracy-0.25) > 0.075 {
-				t.Errorf("%s: %s is right in %.3f of all questions", split, cue, accuracy)
+				t.Errorf("%s: %s is right in %.3f of all questions", split, name, accuracy)
 			}
 		}
 	}

@@ -223,6 +223,7 @@ class Answers:
     def score(self, context, continuation):
         """Log-probability of each continuation. Rows that share a context have it read once."""
         distinct, row = np.unique(context, axis=0, return_inverse=True)
+        row = row.reshape(-1)  # NumPy 2.0 gives it another shape
         first, caches = self.read(distinct)
         for cache in caches:
             cache[:] = [part[row] for part in cache]
