@@ -154,5 +154,5 @@ func trialTitle(t research.Trial, score research.ScoreRule) string {
 	if v, ok := t.Score(); ok {
 		text += ", " + research.Quantity(v, score.Unit)
 	}
-	return text + ": " + t.Proposal.Hypothesis
+	return text + ": " + short(t.Proposal.Hypothesis, mostTitle)
 }

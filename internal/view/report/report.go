@@ -5,6 +5,7 @@
 package report
 
 import (
+	"cmp"
 	"html/template"
 	"strings"
 
@@ -40,10 +41,10 @@ type Row struct{ Name, Text string }
 
 // A Kept is one improvement, with what it changed.
 type Kept struct {
-	ID, Parent, Role, Proposer, Hypothesis  string
-	Score, Gain, InNoise, Expected, Verdict string
-	Diff                                    []DiffLine
-	DiffLeft                                int // lines that are not shown
+	ID, Parent, Role, Proposer, Hypothesis   string
+	Score, Gain, Evidence, Expected, Verdict string // Evidence says what the gain rests on
+	Diff                                     []DiffLine
+	DiffLeft                                 int // lines that are not shown
 }
 
 // A DiffLine is one line of a unified diff.
@@ -88,16 +89,17 @@ type gathering struct {
 	reader *lineage.Reader
 	dir    string
 
-	reg       research.Registration
-	analysis  analysis.Analysis
-	trials    []research.Trial // in the order of their ids, the baseline among them
-	byID      map[research.TrialID]research.Trial
-	path      map[research.TrialID]bool // from the baseline to the incumbent
-	noise     *research.Noise
-	spend     research.Spend
-	budgets   research.Budgets
-	head      string
-	incumbent *research.Trial
+	reg          research.Registration
+	analysis     analysis.Analysis
+	trials       []research.Trial // in the order of their ids, the baseline among them
+	byID         map[research.TrialID]research.Trial
+	path         map[research.TrialID]bool // from the baseline to the incumbent
+	noise        *research.Noise
+	spend        research.Spend
+	certificates []research.Certificate
+	budgets      research.Budgets
+	head         string
+	incumbent    *research.Trial
 }
 
 func (g *gathering) read() (err error) {
@@ -114,6 +116,9 @@ func (g *gathering) read() (err error) {
 		return err
 	}
 	if g.budgets, err = g.reader.Budgets(); err != nil {
+		return err
+	}
+	if g.certificates, err = g.reader.Certificates(); err != nil {
 		return err
 	}
 	head, err := g.reader.Head()
@@ -174,7 +179,7 @@ func (g *gathering) kept() ([]Kept, error) {
 		}
 		k := Kept{
 			ID: t.ID.String(), Parent: t.Proposal.Parent.String(), Role: t.Proposal.Role, Proposer: t.Proposal.Proposer,
-			Hypothesis: t.Proposal.Hypothesis, Score: g.scoreOf(t), Gain: g.gainOf(t), InNoise: g.inNoise(t),
+			Hypothesis: short(t.Proposal.Hypothesis, mostText), Score: g.scoreOf(t), Gain: g.gainOf(t), Evidence: cmp.Or(g.confirmed(t.Verdict), g.inNoise(t)),
 		}
 		if t.Proposal.Expected != nil {
 			k.Expected = signed(*t.Proposal.Expected, g.reg.Score.Unit)
@@ -203,7 +208,7 @@ func diffLines(text string) (lines []DiffLine, left int) {
 			left++
 			continue
 		}
-		line = strings.TrimSuffix(line, "\n")
+		line = short(strings.TrimSuffix(line, "\n"), mostCell)
 		class := ""
 		switch {
 		case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
@@ -231,7 +236,7 @@ func (g *gathering) nearMisses() []NearMiss {
 		if !ok || !g.reg.Score.Direction.Better(score, *t.Verdict.Reference) {
 			continue
 		}
-		m := NearMiss{ID: t.ID.String(), Role: t.Proposal.Role, Hypothesis: t.Proposal.Hypothesis, Status: string(t.Status), Score: g.scoreOf(t), Gain: g.gainOf(t)}
+		m := NearMiss{ID: t.ID.String(), Role: t.Proposal.Role, Hypothesis: short(t.Proposal.Hypothesis, mostCell), Status: string(t.Status), Score: g.scoreOf(t), Gain: g.gainOf(t)}
 		for _, margin := range t.Measurement.Margins {
 			if !margin.Holds() {
 				m.Missed = append(m.Missed, shortfall(margin))

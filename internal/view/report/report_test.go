@@ -179,3 +179,25 @@ func TestAStudysReport(t *testing.T) {
 		t.Error("the question is not shown as it was written")
 	}
 }
+
+func TestAConfirmedKeepShowsItsInterval(t *testing.T) {
+	g := &gathering{reg: research.Registration{Score: research.ScoreRule{Unit: "s"}}}
+	v := &research.Verdict{Keep: true, Confirmation: &research.Finding{Measured: 6, Low: -0.31, High: -0.12, Confidence: 0.99}}
+	if got, want := g.confirmed(v), "confirmed over 6 pairs, 99 % interval −0.31 s to −0.12 s"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := g.confirmed(&research.Verdict{Keep: true}); got != "" {
+		t.Errorf("a keep that nothing confirmed says %q", got)
+	}
+}
+
+// TestALongTextStaysShort: a model may write as much as it likes.
+func TestALongTextStaysShort(t *testing.T) {
+	long := strings.Repeat("é", 300_000)
+	if got := short(long, 10); got != strings.Repeat("é", 10)+"…" {
+		t.Errorf("it is cut to %d bytes", len(got))
+	}
+	if got := short("plain\x1b[31m", 100); got != "plain[31m" {
+		t.Errorf("%q commands a terminal", got)
+	}
+}

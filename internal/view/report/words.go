@@ -10,6 +10,7 @@ import (
 
 	"mendel/internal/research"
 	"mendel/internal/view/analysis"
+	"mendel/internal/view/terminal"
 )
 
 func signed(v float64, unit string) string {
@@ -18,6 +19,25 @@ func signed(v float64, unit string) string {
 		sign = "−"
 	}
 	return sign + research.Quantity(math.Abs(v), unit)
+}
+
+// How much is shown of one text, in characters: models write some of them, and a page is to be read.
+const (
+	mostText  = 2000
+	mostCell  = 400
+	mostTitle = 160
+)
+
+// short is a text without what could change how it is shown, cut where it is too long for its place.
+func short(text string, most int) string {
+	text = terminal.Printable(text)
+	n := 0
+	for i := range text {
+		if n++; n > most {
+			return text[:i] + "…"
+		}
+	}
+	return text
 }
 
 func (g *gathering) quantity(v float64) string { return research.Quantity(v, g.reg.Score.Unit) }
@@ -82,7 +102,10 @@ func (g *gathering) headline() string {
 	}
 	text := fmt.Sprintf("%s went from %s to %s%s in %s, at trial %s", g.reg.Score.Metric, g.quantity(a.Baseline.Score), g.quantity(a.Best.Score),
 		change, trialsText(a.Trials), a.Best.Trial)
+	certificate, ofBest := g.ofBest()
 	switch {
+	case ofBest && certificate.Decision != research.Inconclusive:
+		return text + fmt.Sprintf(". On data that the search never saw it is %s: %s.", certificate.Decision, certificate.Reason)
 	case g.reg.NoiseKind == research.None:
 		return text + ". The tree alone decides this score: there is no noise in it."
 	case g.reg.Keep.Rule == research.Confirmed:
@@ -218,6 +241,7 @@ func (g *gathering) found() []Row {
 		}
 	}
 	rows = append(rows, Row{"Improvements", fmt.Sprintf("%d of %s", a.Improvements, trialsText(a.Trials))})
+	rows = append(rows, append(g.confirmations(), g.certified()...)...)
 	if a.CrossRole.Of > 0 {
 		rows = append(rows, Row{"Built on another role's keep", fmt.Sprintf("%d of the %d keeps whose parent is not the baseline", a.CrossRole.N, a.CrossRole.Of)})
 	}
@@ -323,7 +347,7 @@ func (g *gathering) trust() []Row {
 }
 
 func (g *gathering) again() []string {
-	commands := []string{fmt.Sprintf("mendel verify %s --head %s", g.dir, g.head)}
+	commands := append([]string{fmt.Sprintf("mendel verify %s --head %s", g.dir, g.head)}, g.verifications()...)
 	if g.incumbent != nil && g.incumbent.ID != research.Baseline && g.reg.Imported == nil {
 		commands = append(commands,
 			fmt.Sprintf("mendel diff 000 %s --state %s", g.incumbent.ID, g.dir),
