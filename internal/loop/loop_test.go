@@ -20,7 +20,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"mendel/internal/control"
 	"mendel/internal/lineage"
 	"mendel/internal/measure/bundle"
 	"mendel/internal/measure/executor"
@@ -455,8 +454,10 @@ func TestResumeTakesUpWhatWasSubmitted(t *testing.T) {
 	w.exec.measure = func(epochs int, a research.Attempt) (research.Measurement, string) {
 		if a.Trial == 1 {
 			cancel()
-			for live, err := l.Live(t.Context()); err == nil && live.State != control.Stopping; live, err = l.Live(t.Context()) {
-				time.Sleep(time.Millisecond) // otherwise a second attempt may begin before the loop hears of it
+			for early := false; !early; time.Sleep(time.Millisecond) { // otherwise a second attempt may begin before the loop hears of it
+				if l.do(t.Context(), func() { early = l.early }) != nil {
+					break
+				}
 			}
 			return research.Measurement{}, "the machine went down"
 		}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -25,10 +26,13 @@ var (
 	caretLine   = regexp.MustCompile(`^[\s~^]*$`)
 	// Below the strongest level a guest knows its directories by the names of their stand-ins.
 	recipeFile = regexp.MustCompile(`^(?:.*/mendel-guest-[^/]+)?/recipe/(.+)$`)
+	usualName  = regexp.MustCompile(`^[\w.]*(?:Error|Exception|Interrupt|Exit|Warning)(?::|$)`)
 	complaint  = regexp.MustCompile(`(?i)error|panic|fatal|exception|not found|denied|abort|cannot|failed`)
 )
 
 const (
+	ahead         = 20 // lines that stdout may put into a traceback
+	codeIndent    = "    "
 	tracebackHead = "Traceback (most recent call last):"
 	fatalHead     = "Fatal Python error: "
 )
@@ -82,18 +86,49 @@ func readTrace(e *research.CrashExcerpt, lines []string) (raised string) {
 	if innermostFirst {
 		raised = lines[0]
 	}
+	codeDue := false // the line before was a frame's
 	for i, line := range lines {
 		if m := frameLine.FindStringSubmatch(line); m != nil {
 			if e.Frame == "" || !innermostFirst {
 				takeFrame(e, m, lines[i+1:])
 			}
+			codeDue = true
+			continue
+		}
+		if codeDue && strings.HasPrefix(line, codeIndent) {
+			codeDue = false
 			continue
 		}
 		if !innermostFirst && i > 0 && raisedLine.MatchString(line) {
-			return line
+			if !goesOn(lines[i+1:], codeDue) {
+				return likelier(lines[i:])
+			}
+			raised = cmp.Or(raised, line)
 		}
 	}
 	return raised
+}
+
+// likelier is the first line, which could name the exception, unless one of the next ones has the usual name of one.
+func likelier(lines []string) string {
+	for _, line := range lines[:min(len(lines), ahead)] {
+		if raisedLine.MatchString(line) && usualName.MatchString(line) {
+			return line
+		}
+	}
+	return lines[0]
+}
+
+// goesOn says whether the traceback has not ended yet: what stood before was printed to stdout meanwhile,
+// and the two arrived in turns.
+func goesOn(lines []string, codeDue bool) bool {
+	for _, line := range lines[:min(len(lines), ahead)] {
+		carets := caretLine.MatchString(line) && strings.TrimSpace(line) != ""
+		if frameLine.MatchString(line) || carets || codeDue && strings.HasPrefix(line, codeIndent) {
+			return true
+		}
+	}
+	return false
 }
 
 // takeFrame keeps a frame if it lies in a file of the recipe.
@@ -109,7 +144,7 @@ func takeFrame(e *research.CrashExcerpt, frame, below []string) {
 		at += " in " + frame[3]
 	}
 	e.Frame, e.Code = oneLine(at, maxFrame), ""
-	if len(below) > 0 && strings.HasPrefix(below[0], "    ") && !caretLine.MatchString(below[0]) {
+	if len(below) > 0 && strings.HasPrefix(below[0], codeIndent) && !caretLine.MatchString(below[0]) {
 		e.Code = oneLine(below[0], maxCode)
 	}
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -162,5 +163,17 @@ func TestCaptureKeepsBothEnds(t *testing.T) {
 	small.Write([]byte("all of it"))
 	if text, _ := small.content(); string(text) != "all of it" {
 		t.Errorf("small log %q", text)
+	}
+}
+
+// TestStdoutBetweenTheLines: stdout and stderr arrive in turns, and a line of one may fall into a traceback.
+func TestStdoutBetweenTheLines(t *testing.T) {
+	trace := []string{tracebackHead, `  File "/recipe/train.py", line 4, in <module>`, `    time.sleep(1/0)`, `               ~^~`, "ZeroDivisionError: division by zero"}
+	for at := range len(trace) + 1 {
+		lines := slices.Insert(slices.Clone(trace), at, "stopping_early", "loss: 2.5")
+		e := excerptOf("train", "exit status 1", true, strings.Join(lines, "\n"))
+		if e.Exception != "ZeroDivisionError: division by zero" || e.Frame != "train.py:4 in <module>" {
+			t.Errorf("printed before line %d: %+v", at, e)
+		}
 	}
 }

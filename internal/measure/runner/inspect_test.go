@@ -140,7 +140,7 @@ open(os.environ["MENDEL_OUT"] + "/model.txt", "w").write("0.5")
 			}
 			m, b := tr.run(t)
 			if m.Outcome != c.want || !strings.Contains(m.Reason, c.reason) || (m.Score != nil) != c.score {
-				t.Errorf("%s: %s; score %v", m.Outcome, m.Reason, m.Score)
+				t.Errorf("%s: %s; score %v; log %q", m.Outcome, m.Reason, m.Score, logOf(t, b, m, "run"))
 			}
 			if v, ok := m.Metrics["train_s"]; c.want != research.TrainBudgetOverrun && (!ok || v.Source != research.FromRecipeLog) && c.want != research.Crash {
 				t.Errorf("train_s %+v", m.Metrics)

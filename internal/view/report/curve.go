@@ -39,8 +39,8 @@ func curve(a analysis.Analysis, trials []research.Trial, noise *research.Noise) 
 	return p.svg(fmt.Sprintf("Score of each trial and the best so far: %s", a.Score.Metric))
 }
 
-// scoreScale spans the baseline, the best and as far again on the worse side as the search came on the
-// better one.
+// scoreScale spans the best, the baseline and what is worse than it by less than the search came
+// forward.
 func scoreScale(a analysis.Analysis, trials []research.Trial) scale {
 	best := a.BestSoFar[len(a.BestSoFar)-1].Score
 	start := a.BestSoFar[0].Score
@@ -55,12 +55,18 @@ func scoreScale(a analysis.Analysis, trials []research.Trial) scale {
 	if reach == 0 {
 		reach = max(math.Abs(start)*0.1, 1e-9)
 	}
-	worse := start + reach*0.9
-	if best > start {
-		worse = start - reach*0.9
+	sign := 1.0 // towards what is worse
+	if a.Score.Direction == research.Maximize {
+		sign = -1
 	}
-	if a.Score.Direction == research.Maximize && best == start {
-		worse = start - reach
+	worse := start
+	for _, t := range trials { // as far down as there is anything within reach
+		if s, ok := t.Score(); ok && sign*(s-start) < 0.9*reach {
+			worse = start + sign*max(sign*(worse-start), sign*(s-start))
+		}
+	}
+	if worse == best {
+		worse = start + sign*reach
 	}
 	pad := math.Abs(worse-best) * 0.08
 	low, high := min(worse, best)-pad, max(worse, best)+pad
