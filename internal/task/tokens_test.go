@@ -181,7 +181,11 @@ func TestEqualHashesMeanEqualTokens(t *testing.T) {
 			sources = append(sources, p.a, p.b)
 		}
 	}
-	if len(equal) < 1000 {
+	least := 1000
+	if testing.Short() { // which draws a fifth
+		least = 200
+	}
+	if len(equal) < least {
 		t.Fatalf("only %d pairs have one hash, too few to prove anything", len(equal))
 	}
 	tokens := oracle(t, sources)
