@@ -32,8 +32,10 @@ func permutationP(a, b []float64, random *rand.Rand) (p float64, exact bool) {
 	for _, v := range a {
 		observed += v
 	}
-	// Sums of the same values in another order differ in the last bits.
-	least := differ(observed) * (1 - 1e-12)
+	// Sums of the same values in another order differ in the last bits: in those of the values, which can
+	// be far larger than the difference of the means.
+	largest := max(slices.Max(values), -slices.Min(values))
+	least := differ(observed) - 1e-12*largest
 	if ways := choose(len(values), len(a)); ways <= mostExact {
 		extreme := 0
 		deal(values, len(a), func(sumA float64) {
