@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -133,6 +136,16 @@ func runStudy(c *cobra.Command, s *study.Study, recipe string) error {
 	if err != nil {
 		return err
 	}
+	lock, err := lineage.Lock(s.Dir)
+	var held *lineage.HeldError
+	if errors.As(err, &held) {
+		return research.Hinted(fmt.Errorf("study %s is being run already, by process %d on %s", s.Name, held.Holder.PID, held.Holder.Host),
+			"`mendel study report` shows how it stands; Ctrl-C there ends it")
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
 	stops, _ := interrupts(c.Context(), func(string) {
 		fmt.Fprintln(os.Stderr, "mendel: no new run; those under way end as after Ctrl-C")
 	})
@@ -188,6 +201,35 @@ func compareStudy(s *study.Study) (study.Comparison, error) {
 	return study.Compare(s, *score, runs), nil
 }
 
+// asPlanned refuses a run that was made under another plan than study.yaml now has: its arm would be
+// credited with what another one did, or had another budget.
+func asPlanned(s *study.Study, c study.Cell, r *lineage.Reader) error {
+	reg, err := r.Registration()
+	if err != nil {
+		return err
+	}
+	budgets, err := r.Budgets()
+	if err != nil {
+		return err
+	}
+	kind, _, _ := strings.Cut(c.Arm.Agents, ":")
+	wanted := cmp.Or(research.AgentPlan(kind), research.Specialists)
+	var made string
+	switch hours := budgets.Time.Std().Hours(); {
+	case s.Budget.Trials > 0 && budgets.Trials != s.Budget.Trials:
+		made = fmt.Sprintf("with a budget of %d trials, and the study has %d", budgets.Trials, s.Budget.Trials)
+	case s.Budget.Hours > 0 && math.Abs(hours-s.Budget.Hours) > 1e-6:
+		made = fmt.Sprintf("with a budget of %g h, and the study has %g h", hours, s.Budget.Hours)
+	case c.Arm.Config == "" && reg.Arm.Lineage != c.Arm.SeesLineage():
+		made = fmt.Sprintf("with lineage: %t, and its arm has %t", reg.Arm.Lineage, c.Arm.SeesLineage())
+	case (c.Arm.Agents != "" || c.Arm.Config == "") && reg.Arm.Agents != wanted:
+		made = fmt.Sprintf("with agents: %s, and its arm has %s", reg.Arm.Agents, wanted)
+	default:
+		return nil
+	}
+	return research.Hinted(fmt.Errorf("%s was made %s", s.RunDir(c), made), "put study.yaml back as it was, or begin the study again in a new directory")
+}
+
 // readCell reads one run; the error is fs.ErrNotExist where it has not begun.
 func readCell(s *study.Study, c study.Cell) (study.Run, research.ScoreRule, error) {
 	run := study.Run{Arm: c.Arm.Name, Replicate: c.Replicate, Dir: s.RunDir(c)}
@@ -199,6 +241,9 @@ func readCell(s *study.Study, c study.Cell) (study.Run, research.ScoreRule, erro
 		return run, research.ScoreRule{}, err
 	}
 	defer r.Close()
+	if err := asPlanned(s, c, r); err != nil {
+		return run, research.ScoreRule{}, err
+	}
 	if run.Analysis, err = analysis.Of(r); err != nil {
 		return run, research.ScoreRule{}, fmt.Errorf("%s: %w", run.Dir, err)
 	}

@@ -67,6 +67,7 @@ func (d *conductor) conduct(ctx context.Context) error {
 	var failed failures
 	for worker := range d.study.Parallel {
 		work.Go(func() {
+			runtime.LockOSThread() // never unlocked: a run's life hangs on the thread that began it
 			if err := d.takeCores(worker); err != nil {
 				failed.add(err)
 			}
@@ -89,7 +90,7 @@ func (d *conductor) conduct(ctx context.Context) error {
 }
 
 // takeCores gives the runs of a worker their share of the cores: each run reckons with all that it may
-// use, and two of them would take the same ones. The thread is never given back, and ends with its worker.
+// use, and two of them would take the same ones.
 func (d *conductor) takeCores(worker int) error {
 	if d.study.Parallel == 1 {
 		return nil
@@ -98,7 +99,6 @@ func (d *conductor) takeCores(worker int) error {
 	for i := worker; i < len(d.cores); i += d.study.Parallel {
 		own.Set(d.cores[i])
 	}
-	runtime.LockOSThread()
 	if err := unix.SchedSetaffinity(0, &own); err != nil {
 		return fmt.Errorf("give runs cores of their own: %w", err)
 	}
@@ -114,7 +114,7 @@ func (d *conductor) run(ctx context.Context, c study.Cell) error {
 	args := d.study.RunArgs(c)
 	verb := "begins"
 	if _, err := os.Stat(filepath.Join(dir, lineage.FileName)); err == nil {
-		ended, err := runEnded(dir)
+		ended, err := d.ended(c)
 		if err != nil {
 			return err
 		}
@@ -144,8 +144,21 @@ func (d *conductor) run(ctx context.Context, c study.Cell) error {
 	return nil
 }
 
+// ended says whether a run has ended, having been made as the study now plans it.
+func (d *conductor) ended(c study.Cell) (bool, error) {
+	r, err := lineage.OpenReader(d.study.RunDir(c))
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	if err := asPlanned(d.study, c, r); err != nil {
+		return false, err
+	}
+	return runEnded(d.study.RunDir(c))
+}
+
 // mendel runs this program with its output in a file. It has its own process group, so that Ctrl-C on
-// the terminal reaches it once, from us.
+// the terminal reaches it once, from us; when this process is killed, it ends as after Ctrl-C.
 func (d *conductor) mendel(ctx context.Context, log string, args []string) error {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -154,7 +167,7 @@ func (d *conductor) mendel(ctx context.Context, log string, args []string) error
 	defer out.Close()
 	cmd := exec.CommandContext(ctx, d.self, args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd.Run()
 }
