@@ -149,10 +149,11 @@ func runStudy(c *cobra.Command, s *study.Study, recipe string) error {
 	stops, _ := interrupts(c.Context(), func(string) {
 		fmt.Fprintln(os.Stderr, "mendel: no new run; those under way end as after Ctrl-C")
 	})
-	err = d.conduct(stops.stop)
+	failed := d.conduct(stops.stop)
 	stops.release()
-	if err != nil {
-		return err
+	var code exitCode
+	if errors.As(failed, &code) {
+		return failed
 	}
 	takeKeys(nil) // no model is asked from here on, and recipes are started from this very process
 	if err := d.finals(c.Context(), t); err != nil {
@@ -164,7 +165,7 @@ func runStudy(c *cobra.Command, s *study.Study, recipe string) error {
 	}
 	fmt.Println()
 	terminal.WriteComparison(os.Stdout, found, terminal.StyleFor(os.Stdout))
-	return nil
+	return failed // what ended is measured and shown all the same
 }
 
 // loadStudy reads a study from its directory or its file.
