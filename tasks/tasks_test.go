@@ -216,3 +216,21 @@ func attempt(t *testing.T, host *sandbox.Host, spec bundle.Spec, recipe map[stri
 	}
 	return result.Measurement
 }
+
+// TestCopiesAreTheSame: packages stand alone, so each has its own copy of what caps the code. A hole
+// that is closed in one must be closed in all.
+func TestCopiesAreTheSame(t *testing.T) {
+	copies, err := filepath.Glob("*/evaluator/project_size.py")
+	if err != nil || len(copies) < 2 {
+		t.Fatalf("%d copies, %v", len(copies), err)
+	}
+	first, err := os.ReadFile(copies[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range copies[1:] {
+		if text, err := os.ReadFile(name); err != nil || string(text) != string(first) {
+			t.Errorf("%s is not %s (%v)", name, copies[0], err)
+		}
+	}
+}

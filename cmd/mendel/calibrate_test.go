@@ -28,7 +28,7 @@ func TestACalibrationGoesOn(t *testing.T) {
 		if err != nil {
 			return 0
 		}
-		return measuredReplicates(attempts)
+		return lineage.Measured(attempts)
 	}
 	l.until("a first measurement", func() bool { return measured() == 1 })
 	l.cmd.Process.Signal(os.Interrupt)

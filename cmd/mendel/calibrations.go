@@ -122,13 +122,3 @@ func recordOf(r *lineage.Reader, reg research.Registration) (*calibration.Record
 	record = record.Finish()
 	return &record, nil
 }
-
-func measuredReplicates(attempts []lineage.AttemptRow) int {
-	n := 0
-	for _, a := range attempts {
-		if a.State == lineage.AttemptMeasured {
-			n++
-		}
-	}
-	return n
-}

@@ -103,7 +103,7 @@ func calibrate(c *cobra.Command, f calibrateFlags, name string) error {
 	}
 	if r == nil {
 		attempts, err := store.Attempts(research.Baseline)
-		fmt.Fprintf(os.Stderr, "mendel: %d of %d measurements are made and kept; %s\n", measuredReplicates(attempts), f.seeds, goOn)
+		fmt.Fprintf(os.Stderr, "mendel: %d of %d measurements are made and kept; %s\n", lineage.Measured(attempts), f.seeds, goOn)
 		return errors.Join(err, store.Close(), exitCode(exitInterrupted))
 	}
 	if err := errors.Join(r.Write(dir), store.Close()); err != nil {

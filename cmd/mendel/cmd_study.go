@@ -146,16 +146,13 @@ func runStudy(c *cobra.Command, s *study.Study, recipe string) error {
 		return err
 	}
 	defer lock.Release()
-	stops, _ := interrupts(c.Context(), func(string) {
-		fmt.Fprintln(os.Stderr, "mendel: no new run; those under way end as after Ctrl-C")
-	})
-	failed := d.conduct(stops.stop)
+	stops, _ := interrupts(c.Context(), func(text string) { fmt.Fprintln(os.Stderr, "mendel: "+text) })
+	failed := d.conduct(stops.stop, stops.kill)
 	stops.release()
 	var code exitCode
 	if errors.As(failed, &code) {
 		return failed
 	}
-	takeKeys(nil) // no model is asked from here on, and recipes are started from this very process
 	if err := d.finals(c.Context(), t); err != nil {
 		return err
 	}

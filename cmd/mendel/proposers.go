@@ -289,20 +289,12 @@ func (c hiring) replayed() (map[research.TrialID]research.TrialID, error) {
 
 // eachTrial visits the trials of a run but the baseline, oldest first.
 func eachTrial(r *lineage.Reader, visit func(research.Trial) error) error {
-	next, err := r.NextTrial()
-	if err != nil {
-		return err
-	}
-	for id := research.Baseline + 1; id < next; id++ {
-		t, err := r.Trial(id)
-		if err != nil {
-			return err
+	return r.Each(func(t research.Trial) error {
+		if t.ID == research.Baseline {
+			return nil
 		}
-		if err := visit(t); err != nil {
-			return err
-		}
-	}
-	return nil
+		return visit(t)
+	})
 }
 
 // warn says what this machine cannot hold of the arm that was asked for.

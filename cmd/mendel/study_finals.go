@@ -59,6 +59,7 @@ func (d *conductor) final(ctx context.Context, c study.Cell, t *taskPackage) err
 	if reg.Task.Hash != t.Hash {
 		return research.Hinted(errors.New("the task was changed since the run was made"), "put it back as it was, or begin the study again in a new directory")
 	}
+	takeKeys(reg.Agents) // no model is asked any more, and recipes are started from this very process
 	bench, err := prepare(ctx, t, reg.Site, reg.Parallel, reg.Unsandboxed)
 	if err != nil {
 		return err

@@ -60,8 +60,8 @@ func newConductor(s *study.Study, t *taskPackage, recipe string) (*conductor, er
 
 // conduct runs what is left of the plan, so many at a time, and returns once nothing is running. A
 // run that fails is told of, and the rest goes on: the study names what is missing. When ctx ends, no
-// run begins, and those that are under way end as after Ctrl-C.
-func (d *conductor) conduct(ctx context.Context) error {
+// run begins, and those that are under way end as after Ctrl-C; when kill does, as after a second one.
+func (d *conductor) conduct(ctx, kill context.Context) error {
 	cells := make(chan study.Cell)
 	var work sync.WaitGroup
 	var failed failures
@@ -72,7 +72,7 @@ func (d *conductor) conduct(ctx context.Context) error {
 				failed.add(err)
 			}
 			for c := range cells {
-				if err := d.run(ctx, c); err != nil {
+				if err := d.run(ctx, kill, c); err != nil {
 					failed.add(fmt.Errorf("%s-%d: %w", c.Arm.Name, c.Replicate, err))
 				}
 			}
@@ -106,7 +106,7 @@ func (d *conductor) takeCores(worker int) error {
 }
 
 // run has one cell's run end, whatever of it is already there.
-func (d *conductor) run(ctx context.Context, c study.Cell) error {
+func (d *conductor) run(ctx, kill context.Context, c study.Cell) error {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (d *conductor) run(ctx context.Context, c study.Cell) error {
 	}
 	d.say(c, 0, verb)
 	begun := time.Now()
-	if err := d.mendel(ctx, dir+".log", append([]string{"run"}, args...)); err != nil {
+	if err := d.mendel(ctx, kill, dir+".log", append([]string{"run"}, args...)); err != nil {
 		if ctx.Err() != nil {
 			d.say(c, 0, "interrupted; the study goes on with it when it is run again")
 			return nil
@@ -154,12 +154,12 @@ func (d *conductor) ended(c study.Cell) (bool, error) {
 	if err := asPlanned(d.study, c, r); err != nil {
 		return false, err
 	}
-	return runEnded(d.study.RunDir(c))
+	return endedIn(r)
 }
 
 // mendel runs this program with its output in a file. It has its own process group, so that Ctrl-C on
 // the terminal reaches it once, from us; when this process is killed, it ends as after Ctrl-C.
-func (d *conductor) mendel(ctx context.Context, log string, args []string) error {
+func (d *conductor) mendel(ctx, kill context.Context, log string, args []string) error {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -169,7 +169,12 @@ func (d *conductor) mendel(ctx context.Context, log string, args []string) error
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGINT}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	return cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	unhook := context.AfterFunc(kill, func() { cmd.Process.Signal(os.Interrupt) })
+	defer unhook()
+	return cmd.Wait()
 }
 
 func (d *conductor) say(c study.Cell, finished int, text string) {
@@ -205,16 +210,12 @@ func runEnded(dir string) (bool, error) {
 		return false, err
 	}
 	defer r.Close()
-	head, err := r.Head()
-	if err != nil {
-		return false, err
-	}
-	events, err := r.Events(context.Background(), head.Seq-1, 1)
-	if err != nil || len(events) == 0 {
-		return false, err
-	}
-	stopped, ok := events[0].Fact.(research.Stopped)
-	return ok && !stopped.Early, nil
+	return endedIn(r)
+}
+
+func endedIn(r *lineage.Reader) (bool, error) {
+	stopped, ok, err := r.Stopped()
+	return ok && !stopped.Early, err
 }
 
 // failures collects errors from several goroutines.

@@ -95,3 +95,14 @@ func trialByKey(s *session, session research.SessionID, key string) (id research
 
 // isNone says whether a query had no row.
 func isNone(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// Measured counts the attempts whose result was accepted.
+func Measured(attempts []AttemptRow) int {
+	n := 0
+	for _, a := range attempts {
+		if a.State == AttemptMeasured {
+			n++
+		}
+	}
+	return n
+}

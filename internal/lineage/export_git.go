@@ -17,7 +17,7 @@ func (r *Reader) ExportGit(w io.Writer) error {
 	return r.Snapshot(func(r *Reader) error {
 		g := gitStream{w: bufio.NewWriter(w), r: r, blobs: map[research.Hash]int{}, given: map[research.TrialID]bool{}}
 		g.printf("feature done\n")
-		if err := r.each(g.trial); err != nil {
+		if err := r.Each(g.trial); err != nil {
 			return err
 		}
 		if err := g.notes(); err != nil {
@@ -113,7 +113,7 @@ func (g *gitStream) notes() error {
 	}
 	g.printf("commit refs/notes/verdicts\ncommitter mendel <mendel@mendel> %d +0000\n", gitTime(g.last))
 	g.data("verdicts")
-	err = g.r.each(func(t research.Trial) error {
+	err = g.r.Each(func(t research.Trial) error {
 		if t.Verdict != nil {
 			g.printf("N inline :%d\n", commitMark(t.ID))
 			g.data(note(t, reg.Score))

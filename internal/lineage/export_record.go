@@ -20,7 +20,7 @@ func (r *Reader) ExportTree(w io.Writer) error {
 		}
 		t := treeTable{known: map[research.TrialID]bool{}, children: map[research.TrialID][]research.Trial{}, out: csv.NewWriter(w)}
 		t.out.Comma = '\t'
-		if err := r.each(t.add); err != nil {
+		if err := r.Each(t.add); err != nil {
 			return err
 		}
 		if err := t.out.Write([]string{"exp_id", "parent_exp", "depth", "path", "specialist", "status", reg.Score.Metric, "delta_vs_best", "hypothesis"}); err != nil {

@@ -26,7 +26,7 @@ func (r *Reader) ExportTSV(w io.Writer) error {
 			return err
 		}
 		table := tsvTable{score: reg.Score}
-		if err := r.each(table.measure); err != nil {
+		if err := r.Each(table.measure); err != nil {
 			return err
 		}
 		out := csv.NewWriter(w)
@@ -34,7 +34,7 @@ func (r *Reader) ExportTSV(w io.Writer) error {
 		if err := out.Write(table.header()); err != nil {
 			return err
 		}
-		if err := r.each(func(t research.Trial) error { return out.Write(table.row(t)) }); err != nil {
+		if err := r.Each(func(t research.Trial) error { return out.Write(table.row(t)) }); err != nil {
 			return err
 		}
 		out.Flush()

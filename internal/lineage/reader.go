@@ -191,6 +191,21 @@ func readHead(s *session) (Head, error) {
 	return h, err
 }
 
+// Stopped says how the supervisor ended, where that was the last that happened: not in a run that is supervised,
+// or whose supervisor was killed.
+func (r *Reader) Stopped() (stopped research.Stopped, ok bool, err error) {
+	head, err := r.Head()
+	if err != nil {
+		return stopped, false, err
+	}
+	last, err := r.Events(context.Background(), head.Seq-1, 1)
+	if err != nil || len(last) == 0 {
+		return stopped, false, err
+	}
+	stopped, ok = last[0].Fact.(research.Stopped)
+	return stopped, ok, nil
+}
+
 // Events lists at most limit events after the given one, oldest first.
 func (r *Reader) Events(ctx context.Context, after int64, limit int) ([]research.Event, error) {
 	if err := ctx.Err(); err != nil {

@@ -79,6 +79,26 @@ const trialQuery = `SELECT t.id, t.parent, t.role, t.proposer, t.session, t.key,
 	t.measured_seq, (SELECT payload FROM events WHERE seq = t.measured_seq), t.judged_seq, (SELECT payload FROM events WHERE seq = t.judged_seq)
 	FROM trials t `
 
+// Each hands over all trials in the order of their ids, within the memory of a few.
+func (r *Reader) Each(fn func(research.Trial) error) error {
+	last := research.TrialID(-1)
+	for {
+		page, err := r.Trials(Filter{After: &last, Limit: defaultLimit})
+		if err != nil {
+			return err
+		}
+		for _, t := range page {
+			if err := fn(t); err != nil {
+				return err
+			}
+			last = t.ID
+		}
+		if len(page) < defaultLimit {
+			return nil
+		}
+	}
+}
+
 // trials runs trialQuery with the clause.
 func (r *Reader) trials(clause string, args ...any) ([]research.Trial, error) {
 	return read(r, func(s *session) ([]research.Trial, error) {

@@ -275,7 +275,7 @@ func (l *Loop) judge(id research.TrialID) {
 	}
 	l.queue.Drop(id) // what one failed replicate has settled
 	if id == research.Baseline {
-		if measured := measuredOf(attempts); measured > 0 && measured < l.baselineReplicates() && allValid(attempts) {
+		if measured := lineage.Measured(attempts); measured > 0 && measured < l.baselineReplicates() && allValid(attempts) {
 			l.fail(research.Hinted(fmt.Errorf("only %d of %d measurements of the baseline could be made", measured, l.baselineReplicates()),
 				"`"+l.mendel("log 000")+"` shows what failed; start a new run once that is mended"))
 			return
@@ -290,7 +290,7 @@ func (l *Loop) judge(id research.TrialID) {
 		return
 	}
 	if step := research.Next(judgement); step != research.ToJudge {
-		l.confirm(judgement, step, measuredOf(attempts))
+		l.confirm(judgement, step, lineage.Measured(attempts))
 		return
 	}
 	verdict, outcome := research.Judge(judgement), judgement.Outcome()
@@ -340,16 +340,6 @@ func failures(attempts []lineage.AttemptRow, replicate int) int {
 	n := 0
 	for _, a := range attempts {
 		if a.Replicate == replicate && a.State == lineage.AttemptLost && a.Reason != killedByUser && a.Reason != neverBegun {
-			n++
-		}
-	}
-	return n
-}
-
-func measuredOf(attempts []lineage.AttemptRow) int {
-	n := 0
-	for _, a := range attempts {
-		if a.State == lineage.AttemptMeasured {
 			n++
 		}
 	}

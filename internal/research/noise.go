@@ -118,3 +118,10 @@ func studentT95(freedom int) float64 {
 	}
 	return table[min(freedom, len(table))-1]
 }
+
+// Median is the middle of values in any order, or the mean of the two in the middle. There must be one.
+func Median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

@@ -77,3 +77,14 @@ func TestLag1(t *testing.T) {
 		}
 	}
 }
+
+func TestMedian(t *testing.T) {
+	for _, x := range []struct {
+		values []float64
+		want   float64
+	}{{[]float64{-789, -690}, -739.5}, {[]float64{1, 2, 9}, 2}, {[]float64{-789, -690, -448, -266}, -569}} {
+		if got := Median(x.values); got != x.want {
+			t.Errorf("median of %v is %v, want %v", x.values, got, x.want)
+		}
+	}
+}

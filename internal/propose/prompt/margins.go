@@ -27,7 +27,7 @@ func margins(b research.Brief, h research.History) string {
 				line += fmt.Sprintf("; your last edit moved it by %s", moved(least, m.Bound.Unit))
 			default:
 				line += fmt.Sprintf("; your last %s moved it by %s in the median (from %s to %s)", edits,
-					moved(median(moves), m.Bound.Unit), moved(least, m.Bound.Unit), moved(most, m.Bound.Unit))
+					moved(research.Median(moves), m.Bound.Unit), moved(least, m.Bound.Unit), moved(most, m.Bound.Unit))
 			}
 		}
 		lines = append(lines, line)
@@ -36,12 +36,6 @@ func margins(b research.Brief, h research.History) string {
 		return ""
 	}
 	return section(marginsBudget, "# Margins of the incumbent\nA positive move is room gained, a negative one is room used.", lines, "")
-}
-
-// median is the middle of sorted values, or the mean of the two in the middle.
-func median(sorted []float64) float64 {
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // moved prints by how much a margin moved, with its sign.

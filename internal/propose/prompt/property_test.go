@@ -235,14 +235,3 @@ func TestABanlistSparesWhatWasBuiltUpon(t *testing.T) {
 		t.Errorf("it is banned although 091, which was kept, is built on it:\n%s", text)
 	}
 }
-
-func TestMedian(t *testing.T) {
-	for _, x := range []struct {
-		values []float64
-		want   float64
-	}{{[]float64{-789, -690}, -739.5}, {[]float64{1, 2, 9}, 2}, {[]float64{-789, -690, -448, -266}, -569}} {
-		if got := median(x.values); got != x.want {
-			t.Errorf("median of %v is %v, want %v", x.values, got, x.want)
-		}
-	}
-}

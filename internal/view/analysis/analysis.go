@@ -121,29 +121,20 @@ func read(r *lineage.Reader) (record, int, error) {
 		return rec, 0, err
 	}
 	pending := 0
-	for after := research.TrialID(-1); ; {
-		page, err := r.Trials(lineage.Filter{After: &after, Limit: 500})
-		if err != nil {
-			return rec, 0, err
+	err = r.Each(func(t research.Trial) error {
+		rec.byID[t.ID] = t
+		switch {
+		case t.ID == research.Baseline || t.Status == research.StatusBaseline && rec.base == nil:
+			rec.base = &t
+		case t.Status == "":
+			pending++
+		default:
+			rec.trials = append(rec.trials, t)
 		}
-		if len(page) == 0 {
-			break
-		}
-		for _, t := range page {
-			rec.byID[t.ID] = t
-			switch {
-			case t.ID == research.Baseline || t.Status == research.StatusBaseline && rec.base == nil:
-				rec.base = &t
-			case t.Status == "":
-				pending++
-			default:
-				rec.trials = append(rec.trials, t)
-			}
-		}
-		after = page[len(page)-1].ID
-	}
+		return nil
+	})
 	slices.SortStableFunc(rec.trials, func(a, b research.Trial) int { return cmp.Or(a.EndedAt.Compare(b.EndedAt), cmp.Compare(a.ID, b.ID)) })
-	return rec, pending, nil
+	return rec, pending, err
 }
 
 func analyse(rec record) Analysis {
@@ -165,7 +156,7 @@ func analyse(rec record) Analysis {
 		best := a.BestSoFar[n-1].Scored
 		a.Best = &best
 	}
-	if a.Baseline != nil && a.Baseline.Score != 0 {
+	if a.Baseline != nil && a.Best != nil && a.Baseline.Score != 0 { // a baseline that missed a gate has a score, and is no best
 		change := (a.Best.Score - a.Baseline.Score) / max(a.Baseline.Score, -a.Baseline.Score)
 		a.Change = &change
 	}

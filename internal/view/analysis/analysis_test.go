@@ -204,3 +204,44 @@ func exported(t *testing.T, dir string) analysis.Analysis {
 	}
 	return analyse(t, out)
 }
+
+// TestABaselineThatMissesItsGate has a score, and there is no best to compare with it.
+func TestABaselineThatMissesItsGate(t *testing.T) {
+	dir := t.TempDir()
+	author, store, err := lineagetest.New(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := store.Registration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempt := author.Attempt(research.Baseline, 0, 1)
+	measured, logs := author.Measured(attempt, research.Disqualified, 12)
+	write := lineagetest.Live(store)
+	for _, fact := range []research.Fact{
+		research.Supervised{PID: 1, Host: "host"},
+		research.Submitted{Trial: 0, Proposal: research.Proposal{Role: "baseline", Tree: reg.BaselineTree, Tokens: reg.BaselineTree}},
+		research.Dispatched{Attempt: attempt, Executor: "local", Bundle: "bundles/000"},
+	} {
+		if err := write(fact); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := write(measured, logs...); err != nil {
+		t.Fatal(err)
+	}
+	judged, err := author.Judged(research.Baseline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(judged); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := of(t, dir); a.Baseline == nil || a.Baseline.Score != 12 || a.Best != nil || a.Change != nil || a.Trials != 0 {
+		t.Errorf("baseline %+v, best %+v, change %v, %d trials", a.Baseline, a.Best, a.Change, a.Trials)
+	}
+}

@@ -2,7 +2,6 @@ package analysis
 
 import (
 	"math"
-	"slices"
 
 	"mendel/internal/research"
 )
@@ -59,7 +58,7 @@ func forecastsOf(trials []research.Trial) Forecasts {
 		yy += float64((y - my) * (y - my))
 		xy += float64((x - mx) * (y - my))
 	}
-	middle := median(measured)
+	middle := research.Median(measured)
 	f.Expected, f.Measured, f.Median, f.Bias, f.MAE = &mx, &my, &middle, &bias, &absolute
 	if f.N >= 3 && xx > 0 && yy > 0 {
 		r := xy / math.Sqrt(xx*yy)
@@ -71,12 +70,6 @@ func forecastsOf(trials []research.Trial) Forecasts {
 func share(n, of int) *float64 {
 	s := float64(n) / float64(of)
 	return &s
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 func mean(values []float64) float64 {

@@ -58,5 +58,5 @@ func medianSlack(points []MarginPoint) float64 {
 	for i, p := range points {
 		slacks[i] = p.Slack
 	}
-	return median(slacks)
+	return research.Median(slacks)
 }

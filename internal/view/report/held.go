@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"mendel/internal/research"
+	"mendel/internal/view/terminal"
 )
 
 // confirmed is what measuring a trial again showed; "" where that was not asked for.
@@ -22,7 +23,7 @@ func (g *gathering) confirmed(v *research.Verdict) string {
 	}
 	unit := g.reg.Score.Unit
 	return fmt.Sprintf("%s, %.3g %% interval %s to %s", text, 100*f.Confidence,
-		signed(research.Significant(f.Low, 3), unit), signed(research.Significant(f.High, 3), unit))
+		terminal.Signed(research.Significant(f.Low, 3), unit), terminal.Signed(research.Significant(f.High, 3), unit))
 }
 
 // confirmations sums up what the keep rule had measured again.

@@ -12,6 +12,7 @@ import (
 	"mendel/internal/lineage"
 	"mendel/internal/research"
 	"mendel/internal/view/analysis"
+	"mendel/internal/view/terminal"
 	"mendel/internal/view/treediff"
 )
 
@@ -131,19 +132,13 @@ func (g *gathering) read() (err error) {
 
 func (g *gathering) readTrials() error {
 	g.byID, g.path = map[research.TrialID]research.Trial{}, map[research.TrialID]bool{}
-	for after := research.TrialID(-1); ; {
-		page, err := g.reader.Trials(lineage.Filter{After: &after, Limit: 500})
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			break
-		}
-		for _, t := range page {
-			g.byID[t.ID] = t
-		}
-		g.trials = append(g.trials, page...)
-		after = page[len(page)-1].ID
+	err := g.reader.Each(func(t research.Trial) error {
+		g.byID[t.ID] = t
+		g.trials = append(g.trials, t)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	incumbent, found, err := g.reader.Incumbent()
 	if err != nil || !found {
@@ -182,7 +177,7 @@ func (g *gathering) kept() ([]Kept, error) {
 			Hypothesis: short(t.Proposal.Hypothesis, mostText), Score: g.scoreOf(t), Gain: g.gainOf(t), Evidence: cmp.Or(g.confirmed(t.Verdict), g.inNoise(t)),
 		}
 		if t.Proposal.Expected != nil {
-			k.Expected = signed(*t.Proposal.Expected, g.reg.Score.Unit)
+			k.Expected = terminal.Signed(*t.Proposal.Expected, g.reg.Score.Unit)
 		}
 		if t.Verdict != nil {
 			k.Verdict = t.Verdict.Reason
@@ -228,26 +223,19 @@ func diffLines(text string) (lines []DiffLine, left int) {
 // nearMisses are the trials that beat the incumbent of their time but for a gate or limit, best first.
 func (g *gathering) nearMisses() []NearMiss {
 	var list []NearMiss
+	children := childrenOf(g.trials)
 	for _, t := range g.trials {
-		if !t.Status.Stopped() || t.Verdict == nil || t.Verdict.Reference == nil {
-			continue
-		}
-		score, ok := t.Score()
-		if !ok || !g.reg.Score.Direction.Better(score, *t.Verdict.Reference) {
+		if !t.NearMiss(g.reg.Score) {
 			continue
 		}
 		m := NearMiss{ID: t.ID.String(), Role: t.Proposal.Role, Hypothesis: short(t.Proposal.Hypothesis, mostCell), Status: string(t.Status), Score: g.scoreOf(t), Gain: g.gainOf(t)}
-		for _, margin := range t.Measurement.Margins {
-			if !margin.Holds() {
-				m.Missed = append(m.Missed, shortfall(margin))
-			}
+		for _, margin := range t.Missed() {
+			m.Missed = append(m.Missed, margin.Bound.Name+" "+margin.By())
 		}
-		for _, child := range g.trials {
-			if child.ID != research.Baseline && child.Proposal.Parent == t.ID {
-				m.Tried++
-				if child.Status == research.StatusKeep {
-					m.Repaired = append(m.Repaired, child.ID.String())
-				}
+		for _, child := range children[t.ID] {
+			m.Tried++
+			if child.Status == research.StatusKeep {
+				m.Repaired = append(m.Repaired, child.ID.String())
 			}
 		}
 		list = append(list, m)

@@ -17,12 +17,7 @@ const mostColumns = 60
 // to it from its parent, and below it stand its children that led to nothing. What leads from the
 // baseline to the incumbent is drawn strong.
 func tree(trials []research.Trial, path map[research.TrialID]bool, score research.ScoreRule) (svg template.HTML, left int) {
-	children := map[research.TrialID][]research.Trial{}
-	for _, t := range trials {
-		if t.ID != research.Baseline {
-			children[t.Proposal.Parent] = append(children[t.Proposal.Parent], t)
-		}
-	}
+	children := childrenOf(trials)
 	var nodes []research.Trial
 	for _, t := range trials {
 		if t.Status.Ranks() || len(children[t.ID]) > 0 {
@@ -74,14 +69,26 @@ func tree(trials []research.Trial, path map[research.TrialID]bool, score researc
 		if gap >= 22 || path[n.ID] && gap >= 14 {
 			p.text(at(n.ID), axis+19, "middle", `font-size="10"`, n.ID.String())
 		}
-		for i, leaf := range leavesOf(children[n.ID], column) {
+		leaves := leavesOf(children[n.ID], column)
+		row := min(wide, len(leaves))
+		for i, leaf := range leaves {
 			used[leaf.Status] = true
-			row := min(wide, len(leavesOf(children[n.ID], column)))
 			p.mark(at(n.ID)+8*(float64(i%wide)-float64(row-1)/2), axis+30+8*float64(i/wide), leaf.Status, false, trialTitle(leaf, score))
 		}
 	}
 	p.legend(margin, p.height-8, used)
 	return p.svg(fmt.Sprintf("Lineage: %d trials that were kept or built upon, and their children", len(nodes))), left
+}
+
+// childrenOf lists each trial's children, in the order of their ids.
+func childrenOf(trials []research.Trial) map[research.TrialID][]research.Trial {
+	children := map[research.TrialID][]research.Trial{}
+	for _, t := range trials {
+		if t.ID != research.Baseline {
+			children[t.Proposal.Parent] = append(children[t.Proposal.Parent], t)
+		}
+	}
+	return children
 }
 
 func leavesOf(children []research.Trial, column map[research.TrialID]int) []research.Trial {

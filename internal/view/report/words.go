@@ -13,14 +13,6 @@ import (
 	"mendel/internal/view/terminal"
 )
 
-func signed(v float64, unit string) string {
-	sign := "+"
-	if v < 0 {
-		sign = "−"
-	}
-	return sign + research.Quantity(math.Abs(v), unit)
-}
-
 // How much is shown of one text, in characters: models write some of them, and a page is to be read.
 const (
 	mostText  = 2000
@@ -54,7 +46,7 @@ func (g *gathering) gainOf(t research.Trial) string {
 	if t.Verdict == nil || t.Verdict.Difference == nil {
 		return ""
 	}
-	return signed(*t.Verdict.Difference, g.reg.Score.Unit)
+	return terminal.Signed(*t.Verdict.Difference, g.reg.Score.Unit)
 }
 
 // inNoise says whether a trial's difference is more than chance would make.
@@ -74,19 +66,6 @@ func (g *gathering) inNoise(t research.Trial) string {
 	return fmt.Sprintf("%.1f times the noise floor", math.Abs(*t.Verdict.Difference)/floor)
 }
 
-// shortfall says by how much a bound was missed.
-func shortfall(m research.Margin) string {
-	word := "over"
-	if m.Bound.Min != nil {
-		word = "short"
-	}
-	least := ""
-	if m.AtLeast {
-		least = "at least "
-	}
-	return fmt.Sprintf("%s: %s%s %s", m.Bound.Name, least, research.Quantity(-m.Slack, m.Bound.Unit), word)
-}
-
 // headline is what was found, and how far it can be believed.
 func (g *gathering) headline() string {
 	a := g.analysis
@@ -98,7 +77,7 @@ func (g *gathering) headline() string {
 	}
 	change := ""
 	if a.Change != nil {
-		change = fmt.Sprintf(" (%s %%)", signed(math.Round(*a.Change*1e4)/100, ""))
+		change = fmt.Sprintf(" (%s %%)", terminal.Signed(math.Round(*a.Change*1e4)/100, ""))
 	}
 	text := fmt.Sprintf("%s went from %s to %s%s in %s, at trial %s", g.reg.Score.Metric, g.quantity(a.Baseline.Score), g.quantity(a.Best.Score),
 		change, trialsText(a.Trials), a.Best.Trial)
@@ -260,7 +239,7 @@ func (g *gathering) forecastText(f analysis.Forecasts) string {
 		return ""
 	}
 	return fmt.Sprintf("the sign was right in %.0f %% of %d; on average measured %s and expected %s", 100**f.SignAgreement, f.N,
-		signed(research.Significant(*f.Measured, 3), g.reg.Score.Unit), signed(research.Significant(*f.Expected, 3), g.reg.Score.Unit))
+		terminal.Signed(research.Significant(*f.Measured, 3), g.reg.Score.Unit), terminal.Signed(research.Significant(*f.Expected, 3), g.reg.Score.Unit))
 }
 
 // roles are the outcome profiles, and the statuses that occur in them.

@@ -61,17 +61,17 @@ func permutationP(a, b []float64, random *rand.Rand) (p float64, exact bool) {
 
 // deal calls f with the sum of every choice of k values.
 func deal(values []float64, k int, f func(sum float64)) {
-	var choose func(from, left int, sum float64)
-	choose = func(from, left int, sum float64) {
+	var pick func(from, left int, sum float64)
+	pick = func(from, left int, sum float64) {
 		if left == 0 {
 			f(sum)
 			return
 		}
 		for i := from; i <= len(values)-left; i++ {
-			choose(i+1, left-1, sum+values[i])
+			pick(i+1, left-1, sum+values[i])
 		}
 	}
-	choose(0, k, 0)
+	pick(0, k, 0)
 }
 
 // choose is the binomial coefficient.

@@ -49,7 +49,7 @@ func writeSteps(w io.Writer, a analysis.Analysis, s Style) {
 			continue
 		}
 		fmt.Fprintf(w, "  %s  %-9s %14s  %12s  %s\n", s.Strong(step.Trial), clip(step.Role, 9), research.Quantity(step.Score, a.Score.Unit),
-			signed(gainSign(a)*step.Gain, a.Score.Unit), clip(step.Hypothesis, max(s.Width-48, 24)))
+			Signed(gainSign(a)*step.Gain, a.Score.Unit), clip(step.Hypothesis, max(s.Width-48, 24)))
 	}
 }
 
@@ -88,7 +88,7 @@ func writeForecasts(w io.Writer, a analysis.Analysis) {
 		return
 	}
 	fmt.Fprintf(w, "forecasts: %d valid trials, mean expected %s, measured %s (median %s); mean absolute error %s", f.N,
-		signed(*f.Expected, a.Score.Unit), signed(*f.Measured, a.Score.Unit), signed(*f.Median, a.Score.Unit), research.Quantity(*f.MAE, a.Score.Unit))
+		Signed(*f.Expected, a.Score.Unit), Signed(*f.Measured, a.Score.Unit), Signed(*f.Median, a.Score.Unit), research.Quantity(*f.MAE, a.Score.Unit))
 	if f.SignAgreement != nil {
 		fmt.Fprintf(w, ", sign right %.0f %%", *f.SignAgreement*100)
 	}
@@ -106,7 +106,7 @@ func writeMargins(w io.Writer, a analysis.Analysis) {
 	for _, m := range a.Margins {
 		var quarters []string
 		for _, q := range m.Quarters {
-			quarters = append(quarters, signed(q, m.Bound.Unit))
+			quarters = append(quarters, Signed(q, m.Bound.Unit))
 		}
 		fmt.Fprintf(w, "  %-16s %3.0f %% of %d  %s\n", m.Bound.Name, m.Held*100, len(m.Points), strings.Join(quarters, "  "))
 	}

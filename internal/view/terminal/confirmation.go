@@ -22,6 +22,6 @@ func writeConfirmation(w io.Writer, f *research.Finding, o Overview) {
 	}
 	if f.Confidence > 0 {
 		row(w, "interval", fmt.Sprintf("%s to %s for the true difference, with %.4g %% confidence",
-			signed(f.Low, o.Score.Unit), signed(f.High, o.Score.Unit), 100*f.Confidence))
+			Signed(f.Low, o.Score.Unit), Signed(f.High, o.Score.Unit), 100*f.Confidence))
 	}
 }

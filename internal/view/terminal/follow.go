@@ -67,7 +67,7 @@ func writeEvent(w io.Writer, r *lineage.Reader, reg research.Registration, e res
 	case research.Calibrated:
 		if f.Drift != nil && f.From == "" {
 			say("%s: the baseline's first score lies %s from the calibrated mean, beyond the noise floor", s.Bad("this machine is not what it was when it was calibrated"),
-				signed(research.Significant(*f.Drift, 4), reg.Score.Unit))
+				Signed(research.Significant(*f.Drift, 4), reg.Score.Unit))
 		}
 		say("baseline %s%s, noise %s%s", s.Strong(research.Quantity(f.Noise.Mean, reg.Score.Unit)), selfReported(reg.Score),
 			NoiseText(f.Noise, reg.Score.Unit), map[bool]string{true: " as calibrated"}[f.From != ""])

@@ -35,7 +35,8 @@ type Overview struct {
 	// Certificates are the attempts that were decided, oldest first.
 	Certificates []research.Certificate `json:"certificates,omitempty"`
 	Head         string                 `json:"head"`
-	Live         *control.Live          `json:"live,omitempty"` // nil when no supervisor is running
+	Live         *control.Live          `json:"live,omitempty"`  // nil when no supervisor is running
+	Ended        string                 `json:"ended,omitempty"` // why the supervisor ended, where it was not killed
 }
 
 // Collect reads an overview. live may be nil.
@@ -100,6 +101,11 @@ func Collect(r *lineage.Reader, dir string, live *control.Live, recent int) (Ove
 			}
 		}
 	}
+	stopped, _, err := r.Stopped()
+	if err != nil {
+		return o, err
+	}
+	o.Ended = stopped.Reason
 	head, err := r.Head()
 	o.Head = head.String()
 	return o, err

@@ -47,6 +47,9 @@ func WriteStatus(w io.Writer, o Overview, now time.Time, s Style) {
 // headLines are the lines that every view of a run begins with.
 func headLines(o Overview, now time.Time, s Style) []string {
 	state := "not running"
+	if o.Ended != "" {
+		state += ": " + Printable(o.Ended)
+	}
 	if o.Keep.Rule == research.AsImported {
 		state = "imported: scores and verdicts are the record's"
 	}

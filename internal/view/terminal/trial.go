@@ -39,7 +39,7 @@ func VerdictLine(t research.Trial, score research.ScoreRule, s Style) string {
 // missed by, which is never cut.
 func nearMissLine(t research.Trial, best float64, score research.ScoreRule, s Style) string {
 	v, _ := t.Score()
-	line := fmt.Sprintf("%s  %-9s %14s  %12s  ", s.Strong(t.ID.String()), clip(t.Proposal.Role, 9), research.Quantity(v, score.Unit), signed(v-best, score.Unit))
+	line := fmt.Sprintf("%s  %-9s %14s  %12s  ", s.Strong(t.ID.String()), clip(t.Proposal.Role, 9), research.Quantity(v, score.Unit), Signed(v-best, score.Unit))
 	missed := research.MarginList(t.Missed())
 	plain := 3 + 2 + 9 + 1 + 14 + 2 + 12 + 2 + len(missed) + 2
 	return line + missed + "  " + s.Faint(clip(t.Proposal.Hypothesis, max(s.Width-plain, 24)))
@@ -58,10 +58,11 @@ func difference(t research.Trial, score research.ScoreRule) string {
 	if t.Verdict == nil || t.Verdict.Difference == nil {
 		return ""
 	}
-	return signed(*t.Verdict.Difference, score.Unit)
+	return Signed(*t.Verdict.Difference, score.Unit)
 }
 
-func signed(v float64, unit string) string {
+// Signed is a quantity with its sign, also where it is above zero.
+func Signed(v float64, unit string) string {
 	sign := "+"
 	if v < 0 {
 		sign = "−"
@@ -105,7 +106,7 @@ func WriteTrial(w io.Writer, t research.Trial, o Overview, s Style) {
 		row(w, "confinement", confinementText(t.Proposal.Confinement, s))
 	}
 	if t.Proposal.Expected != nil {
-		row(w, "expected", signed(*t.Proposal.Expected, o.Score.Unit))
+		row(w, "expected", Signed(*t.Proposal.Expected, o.Score.Unit))
 	}
 	if t.Proposal.Notes != "" {
 		row(w, "notes", Printable(t.Proposal.Notes))
