@@ -48,7 +48,7 @@ func tree(trials []research.Trial, path map[research.TrialID]bool, score researc
 			axis = max(axis, 24+arcHeight(at(n.ID)-at(n.Proposal.Parent)))
 		}
 	}
-	wide := max(int(gap*0.8/8), 1) // leaves side by side
+	wide := max(int(min(gap*0.8, 2*margin)/8), 1) // leaves side by side; those of the first column stay on the picture
 	deepest := 0
 	for _, n := range nodes {
 		leaves := leavesOf(children[n.ID], column)
